@@ -1,0 +1,41 @@
+# Two commands do everything: `make run` and `make test`. Needed: Python 3.11+, make, git. Go, Java and Docker are extras.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
+UV_VERSION = 0.13.9
+UV = .venv-tools/bin/uv
+HYDRANT = .venv/bin/hydrant
+
+.PHONY: setup run test lint bench clean
+
+setup: .venv/.locked
+	.venv/bin/python -m pipelines.runtime.prism
+
+# uv installs exactly what uv.lock says; it is itself installed where nothing else is touched.
+.venv/.locked: uv.lock pyproject.toml $(UV)
+	$(UV) sync --locked --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+	@touch $@
+
+$(UV):
+	@test -n "$(PYTHON)" || { echo "hydrant needs Python 3.11 or newer: none found. Install one, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+run: setup
+	$(HYDRANT) run flights
+
+test: setup lint
+	.venv/bin/python -m pytest
+
+lint: .venv/.locked
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy pipelines infra scenarios
+	.venv/bin/lint-imports
+
+bench: setup
+	$(HYDRANT) bench convert
+	$(HYDRANT) bench path
+
+clean:
+	rm -rf .venv .venv-tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

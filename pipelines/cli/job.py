@@ -1,0 +1,96 @@
+"""What `run`, `deliver` and `bench` have in common: a delivery stream's configuration becomes a Beam pipeline."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+
+from pipelines.firehose.config import DeliveryStreamConfig, describe
+from pipelines.firehose.delivery import DeliveryStream
+from pipelines.firehose.invoke import BotoInvoker, InProcessInvoker, Invoker
+from pipelines.firehose.ledger import WriteLedger
+from pipelines.firehose.schema import TableSchema, table_schema
+from pipelines.kinesis import ReadFromKinesis
+from pipelines.lake.catalog import get_table
+from pipelines.lake.register import RegisterPartitions
+from pipelines.runtime.aws import client
+from pipelines.runtime.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class DeliveryJob:
+    """A delivery stream that is ready to run.
+
+    Attributes:
+        config: from DescribeDeliveryStream.
+        schema: from the Glue table its format conversion names; None without conversion.
+        invoker: calls its transform function; None without one.
+    """
+
+    config: DeliveryStreamConfig
+    schema: TableSchema | None
+    invoker: Invoker | None
+
+    def pipeline(self, start: Any, until: Any, ledger: Path | None = None) -> Callable[[beam.Pipeline], None]:
+        """A function that draws the whole path into a pipeline: read, process, deliver, register.
+
+        Args:
+            start: a starting position of `ReadFromKinesis`.
+            until: where `ReadFromKinesis` ends; None for never.
+            ledger: a folder for the ledger, or None.
+        """
+        source = self.config.source
+        if source is None:
+            message = f"Delivery stream {self.config.name} has no Kinesis source."
+            raise ConfigurationError(message, fix="create it with DeliveryStreamType KinesisStreamAsSource")
+        conversion = self.config.destination.conversion
+
+        def build(pipeline: beam.Pipeline) -> None:
+            pages = pipeline | ReadFromKinesis(source.stream_name, start=start, until=until)
+            outcomes = pages | DeliveryStream(self.config, schema=self.schema, invoker=self.invoker)
+            if conversion is not None:
+                table = conversion.schema
+                outcomes.delivered | RegisterPartitions(table.database_name, table.table_name)
+            if ledger is not None:
+                outcomes | WriteLedger(ledger)
+
+        return build
+
+
+def load(stream: str, handler: str | None = None) -> DeliveryJob:
+    """Reads the delivery stream `stream` and its Glue table.
+
+    Args:
+        stream: delivery stream name.
+        handler: `PATH:FUNCTION` of a Python file to call in this process in place of the Lambda function.
+
+    Raises:
+        NotFoundError: the delivery stream, the table or the handler's file does not exist.
+        ConfigurationError: AWS would refuse the configuration.
+    """
+    config = describe(client("firehose"), stream)
+    s3 = config.destination
+    schema = None
+    if s3.conversion is not None:
+        names = s3.conversion.schema
+        schema = table_schema(get_table(client("glue"), names.database_name, names.table_name))
+    invoker: Invoker | None = None
+    if s3.lambda_processor is not None:
+        arn = s3.lambda_processor.lambda_arn
+        invoker = BotoInvoker(arn) if handler is None else in_process(handler, arn)
+    return DeliveryJob(config, schema, invoker)
+
+
+def in_process(handler: str, arn: str, timeout_s: float = 60.0) -> InProcessInvoker:
+    """The invoker that calls `PATH:FUNCTION` in this process.
+
+    Raises:
+        ConfigurationError: `handler` has no colon, or there is no such file or function.
+    """
+    path, _, function = handler.rpartition(":")
+    if not path:
+        message = f"{handler!r} does not name a handler."
+        raise ConfigurationError(message, fix="write PATH:FUNCTION, e.g. handler.py:lambda_handler")
+    return InProcessInvoker(Path(path), function, timeout_s=timeout_s, function_arn=arn)

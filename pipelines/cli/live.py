@@ -1,0 +1,79 @@
+"""The live table of a run: one row a stage, from the pipeline's Beam metrics."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from rich.table import Table
+
+Snapshot = Mapping[str, Mapping[str, float]]
+"""Stage -> metric -> value, see `runtime.metrics.StageMetrics`."""
+
+ROWS: Final = (
+    ("Kinesis source", "source"),
+    ("Lambda batches", "batch"),
+    ("Lambda transform", "transform"),
+    ("JSON to Parquet", "convert"),
+    ("Buffer", "buffer"),
+    ("Data objects", "deliver"),
+    ("Error objects", "errors"),
+    ("Backup objects", "backup"),
+)
+_BUFFER_OF: Final = {"batch": "batch", "buffer": "buffer", "errors": "error_buffer", "backup": "backup_buffer"}
+
+
+def table(snapshot: Snapshot, *, put: int, total: int | None, seconds: float) -> Table:
+    """The table of one moment.
+
+    Args:
+        snapshot: the stages' metrics.
+        put: records put so far.
+        total: records that will be put; None when nobody knows.
+        seconds: since the start.
+    """
+    of_total = f" of {total:,}" if total is not None else ""
+    behind = _value(snapshot, "source", "millis_behind") / 1000
+    read = _value(snapshot, "source", "records_out")
+    rate = read / seconds if seconds else 0.0
+    result = Table(
+        title=f"{put:,}{of_total} records put, {seconds:.0f} s, {rate:,.0f} records/s, {behind:.1f} s behind",
+        title_justify="left",
+    )
+    result.add_column("Stage")
+    for name in ("Records in", "Bytes in", "Records out", "Bytes out", "In buffer", "Objects", "Failed", "Dropped"):
+        result.add_column(name, justify="right")
+    for title, stage in ROWS:
+        if stage not in snapshot and _BUFFER_OF.get(stage, stage) not in snapshot:
+            continue
+        buffer = _BUFFER_OF.get(stage)
+        entered = buffer if stage in {"errors", "backup"} else stage
+        held = (_value(snapshot, buffer, "bytes_in") - _value(snapshot, buffer, "bytes_out")) if buffer else None
+        result.add_row(
+            title,
+            _number(_value(snapshot, entered or stage, "records_in")),
+            _size(_value(snapshot, entered or stage, "bytes_in")),
+            _number(_value(snapshot, stage, "records_out")),
+            _size(_value(snapshot, stage, "bytes_out")),
+            "" if held is None else _size(max(0, held)),
+            _number(_value(snapshot, stage, "objects")),
+            _number(_value(snapshot, stage, "failed")),
+            _number(_value(snapshot, stage, "dropped")),
+        )
+    return result
+
+
+def _value(snapshot: Snapshot, stage: str, metric: str) -> float:
+    return snapshot.get(stage, {}).get(metric, 0) or 0
+
+
+def _number(value: float) -> str:
+    return f"{int(value):,}" if value else ""
+
+
+def _size(value: float) -> str:
+    if not value:
+        return ""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
+        value /= 1024
+    raise AssertionError

@@ -1,0 +1,91 @@
+"""`hydrant run SCENARIO`: runs a scenario to its end and says whether every record is accounted for."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from pipelines.runtime.errors import AccountError, ConfigurationError
+
+
+def command(
+    scenario: Annotated[str, typer.Argument(help="Name of the scenario; `hydrant list` lists them.")],
+    records: Annotated[str, typer.Option(help="How many of its records to put, or `all`.")] = "50000",
+    seed: Annotated[int, typer.Option(help="Which records, and where the malformed ones stand.")] = 1,
+    runner: Annotated[str, typer.Option(help="The Beam runner.")] = "prism",
+    target: Annotated[str, typer.Option(help="Where the AWS services are: embedded, localstack or aws.")] = "embedded",
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the stand-ins running at the end, until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """Run a scenario: start the stand-ins, put its records, deliver them, and account for every one.
+
+    Exit status 1 when a record is lost or doubled, or when the answer of the SQL query differs from the expected one.
+    """
+    from pipelines.cli.live import table
+    from pipelines.cli.plugins import find_scenario, find_target
+    from pipelines.cli.scenario_run import Progress, run_scenario
+    from pipelines.runtime.options import HydrantOptions
+
+    count = _count(records)
+    chosen = find_scenario(scenario)
+    options = HydrantOptions.for_runner(runner)
+    console = Console(stderr=as_json)
+    with find_target(target).started() as place:
+        with Live(console=console, refresh_per_second=4, transient=as_json) as live:
+
+            def show(progress: Progress, seconds: float) -> None:
+                if not as_json:
+                    live.update(table(progress.snapshot, put=progress.put, total=progress.total, seconds=seconds))
+
+            report = run_scenario(chosen, place, count=count, seed=seed, options=options, show=show)
+        if as_json:
+            json.dump(report.to_json(), sys.stdout, indent=2, default=str)
+            sys.stdout.write("\n")
+        else:
+            _print(report, console)
+        if keep:
+            place.wait(console)
+    if not report.passed:
+        raise AccountError(_what_is_wrong(report), fix="run again with -v, and keep what is there with --keep")
+
+
+def _count(records: str) -> int | None:
+    if records == "all":
+        return None
+    if not records.isdecimal() or int(records) == 0:
+        message = f"--records takes a number above 0 or `all`, not {records!r}."
+        raise ConfigurationError(message)
+    return int(records)
+
+
+def _print(report: Any, console: Console) -> None:
+    counts = report.account
+    objects = Table("Object", "Kind", "Bytes", "Records", "Flushed by", "Shards", title="Objects", title_justify="left")
+    for written in report.objects:
+        shards = ", ".join(f"{shard.shard_id[-4:]}: {shard.count:,}" for shard in written.shards)
+        objects.add_row(
+            written.key, written.kind, f"{written.bytes:,}", f"{written.records:,}", written.reason, shards
+        )
+    console.print(objects)
+    console.print(report.verdict.table())
+    console.print(
+        f"\nAccount: {counts.put:,} put = {counts.delivered:,} delivered + {counts.dropped:,} dropped + "
+        f"{counts.failed:,} failed + {counts.late:,} late + {counts.buffered:,} buffered; "
+        f"{len(counts.lost):,} lost, {len(counts.doubled):,} doubled"
+    )
+    first = "" if report.first_object_s is None else f", the first object after {report.first_object_s:.1f} s"
+    console.print(f"{report.seconds:.1f} s{first}. " + ("[green]It adds up.[/]" if report.passed else "[red]It does not add up.[/]"))
+
+
+def _what_is_wrong(report: Any) -> str:
+    counts = report.account
+    reasons = list(report.verdict.problems)
+    if not counts.adds_up:
+        reasons.insert(0, f"{len(counts.lost):,} records are lost and {len(counts.doubled):,} are doubled")
+    if not report.verdict.equal:
+        reasons.append("the SQL answer differs from the expected one")
+    return f"The run does not add up: {'; '.join(reasons)}."

@@ -1,0 +1,201 @@
+"""What waits in a buffer and what comes out of it: chunks, sealed buffers, delivered objects.
+
+A page becomes a *chunk* before it is buffered: its payload columns plus four lineage columns, encoded once as Arrow
+IPC with lz4. State, checkpoints and the runner's channels carry the encoded bytes as they are; only the flush decodes.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.kinesis.page import decode_batch, encode_batch
+
+LINEAGE_PREFIX: Final = "hydrant:"
+"""No Glue column can be called so: a Hive column name has no colon."""
+
+DATA_COLUMN: Final = LINEAGE_PREFIX + "data"
+"""The one payload column (binary) of a chunk that is delivered as it came: text, backup and error objects."""
+
+LINEAGE_COLUMNS: Final = {
+    LINEAGE_PREFIX + "shard_id": "shard_id",
+    LINEAGE_PREFIX + "sequence_number": "sequence_number",
+    LINEAGE_PREFIX + "sub_sequence_number": "sub_sequence_number",
+    LINEAGE_PREFIX + "arrival_ms": "arrival_ms",
+}
+"""Lineage column of a chunk -> column of the page it comes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The records of (part of) one page, ready to be buffered.
+
+    Attributes:
+        raw_bytes: bytes of the records before conversion and compression: what buffering hints count (A2.2).
+        records: rows.
+        oldest_arrival_ms: the smallest arrival time in it, ms since the epoch (A7.3).
+        ipc: the rows as Arrow IPC: payload columns, then `LINEAGE_COLUMNS`.
+    """
+
+    raw_bytes: int
+    records: int
+    oldest_arrival_ms: int
+    ipc: bytes
+
+    @classmethod
+    def of(cls, rows: pa.RecordBatch, raw_bytes: int) -> "Chunk":
+        """The chunk of `rows`, which hold payload and lineage columns and at least one row."""
+        oldest = pc.min(rows.column(LINEAGE_PREFIX + "arrival_ms")).as_py()
+        return cls(raw_bytes, rows.num_rows, oldest, encode_batch(rows))
+
+    @classmethod
+    def of_page(cls, page: pa.RecordBatch) -> "Chunk":
+        """The chunk that delivers a page's data as it came."""
+        names = [DATA_COLUMN, *LINEAGE_COLUMNS]
+        columns = [page.column("data"), *(page.column(name) for name in LINEAGE_COLUMNS.values())]
+        return cls.of(pa.RecordBatch.from_arrays(columns, names=names), data_bytes(page))
+
+    @classmethod
+    def of_whole_page(cls, page: pa.RecordBatch) -> "Chunk":
+        """The chunk of a page with every column, for a buffer in front of the transform."""
+        oldest = pc.min(page.column("arrival_ms")).as_py()
+        return cls(data_bytes(page), page.num_rows, oldest, encode_batch(page))
+
+    def rows(self) -> pa.RecordBatch:
+        """The rows, decoded."""
+        return decode_batch(self.ipc)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A buffer that is due: everything that goes into one object.
+
+    Attributes:
+        key: the buffer's key (shard id, or error type and shard id).
+        chunks: at least one, in the order in which they were buffered.
+        reason: "size", "interval" or "end" (the input ended): which condition came first (A2.2).
+    """
+
+    key: str
+    chunks: tuple[Chunk, ...]
+    reason: str
+
+    @property
+    def oldest_arrival_ms(self) -> int:
+        return min(chunk.oldest_arrival_ms for chunk in self.chunks)
+
+    @property
+    def raw_bytes(self) -> int:
+        return sum(chunk.raw_bytes for chunk in self.chunks)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardLineage:
+    """Which records of one shard an object holds: first and last sequence number, and how many rows."""
+
+    shard_id: str
+    first: str
+    last: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredObject:
+    """The receipt of one object on S3.
+
+    Attributes:
+        kind: "data", "backup" or the error-output-type ("processing-failed", "format-conversion-failed").
+        bucket: S3 bucket.
+        key: S3 key.
+        bytes: the object's size.
+        records: rows or records in it.
+        raw_bytes: bytes of its records before conversion and compression.
+        reason: why the buffer was flushed, see `Sealed`.
+        shards: lineage, by shard id.
+        sequence_numbers: per shard of `shards` the sequence number of each record, encoded by `encode_batch`
+            (columns shard_id, sequence_number, sub_sequence_number).
+    """
+
+    kind: str
+    bucket: str
+    key: str
+    bytes: int
+    records: int
+    raw_bytes: int
+    reason: str
+    shards: tuple[ShardLineage, ...]
+    sequence_numbers: bytes = field(default=b"", repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the sequence numbers, as JSON holds it."""
+        shards = {s.shard_id: {"first": s.first, "last": s.last, "count": s.count} for s in self.shards}
+        return {name: getattr(self, name) for name in _JSON_NAMES} | {"shards": shards}
+
+    @classmethod
+    def from_json(cls, described: Mapping[str, Any]) -> "DeliveredObject":
+        """The inverse of `to_json`."""
+        shards = tuple(ShardLineage(shard_id, **shard) for shard_id, shard in described["shards"].items())
+        return cls(**{name: described[name] for name in _JSON_NAMES}, shards=shards)
+
+
+_JSON_NAMES: Final = ("kind", "bucket", "key", "bytes", "records", "raw_bytes", "reason")
+
+
+def lineage(batches: Sequence[pa.RecordBatch]) -> tuple[ShardLineage, ...]:
+    """First and last sequence number and row count of each shard in `batches` (chunk rows), by shard id.
+
+    Sequence numbers are compared as the integers they are (B5).
+    """
+    found: dict[str, ShardLineage] = {}
+    for batch in batches:
+        for shard_id, numbers in _by_shard(batch):
+            first, last = _extremes(numbers)
+            if known := found.get(shard_id):
+                first, last = min(known.first, first, key=int), max(known.last, last, key=int)
+            found[shard_id] = ShardLineage(shard_id, first, last, len(numbers) + (known.count if known else 0))
+    return tuple(found[shard_id] for shard_id in sorted(found))
+
+
+def sequence_columns(batches: Iterable[pa.RecordBatch]) -> bytes:
+    """The lineage of every row of `batches`, encoded: shard_id, sequence_number, sub_sequence_number."""
+    names = list(LINEAGE_COLUMNS)[:3]
+    table = pa.Table.from_batches([batch.select(names) for batch in batches]).combine_chunks()
+    return encode_batch(table.rename_columns([LINEAGE_COLUMNS[name] for name in names]).to_batches()[0])
+
+
+def data_bytes(page: pa.RecordBatch) -> int:
+    """The bytes of a page's `data`, without the offsets around them."""
+    return binary_size(page.column("data"))
+
+
+def binary_size(column: pa.Array) -> int:
+    """The bytes of all values of a binary array."""
+    if len(column) == 0:
+        return 0
+    return pc.sum(pc.binary_length(column)).as_py() or 0
+
+
+def joined(column: pa.Array) -> bytes:
+    """All values of a binary array one after the other, with nothing between them (A7.11)."""
+    return b"".join(column.to_pylist())
+
+
+def _by_shard(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.Array]]:
+    shard_ids = batch.column(LINEAGE_PREFIX + "shard_id")
+    numbers = batch.column(LINEAGE_PREFIX + "sequence_number")
+    unique = pc.unique(shard_ids)
+    if len(unique) == 1:  # the usual case: a page holds one shard
+        yield unique[0].as_py(), numbers
+        return
+    for shard_id in unique:
+        yield shard_id.as_py(), numbers.filter(pc.equal(shard_ids, shard_id))
+
+
+def _extremes(numbers: pa.Array) -> tuple[str, str]:
+    if pc.count_distinct(pc.binary_length(numbers)).as_py() > 1:
+        ordered = sorted(numbers.to_pylist(), key=int)
+        return ordered[0], ordered[-1]
+    found = pc.min_max(numbers).as_py()  # of one length, as AWS's are, text order is number order
+    return found["min"], found["max"]

@@ -1,0 +1,159 @@
+"""One delivery stream as a Beam graph, whole, on one screen.
+
+                        ┌─ Backup: buffer ─ deliver ──────────────────────────────► backup objects
+    pages (by shard) ───┤
+                        └─ Batch ─ Transform ─┬─ Convert ─┬─ Buffer ─ Deliver ────► data objects
+                                              ├─ dropped  │
+                                              └─ failed ──┴─ Errors: buffer ─ deliver ► error objects
+
+The order is AWS's (A3.1). Each buffer has its own hints and flushes on its own (A2.11). The graph is the same for a
+bounded and for an unbounded run: what differs is only whether the source ends.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import apache_beam as beam
+import pyarrow as pa
+
+from pipelines.firehose.buffer import Hints
+from pipelines.firehose.chunk import Chunk, DeliveredObject
+from pipelines.firehose.config import BufferingHints, DeliveryStreamConfig
+from pipelines.firehose.convert import RecordConverter
+from pipelines.firehose.deliver import (
+    BACKUP,
+    DATA,
+    ERRORS,
+    Destination,
+    backup_destination,
+    data_destination,
+    error_destination,
+)
+from pipelines.firehose.errors import DataCatalogTable
+from pipelines.firehose.invoke import Invoker
+from pipelines.firehose.schema import TableSchema
+from pipelines.firehose.stages import DROPPED, FAILED, BufferFn, ConvertFn, DeliverFn, TransformFn, shard_of
+from pipelines.runtime.clock import Clock, SystemClock
+
+MAIN: Final = "main"
+BUFFER_STAGE: Final = {DATA: "buffer", ERRORS: "error_buffer", BACKUP: "backup_buffer"}
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What becomes of the records. Each record is in exactly one of delivered, dropped and failed.
+
+    Attributes:
+        delivered: PCollection[DeliveredObject] of the data objects.
+        dropped: PCollection[pa.RecordBatch], pages of the records that the transform dropped; None without a transform.
+        failed: PCollection[DeliveredObject] of the error objects; None if nothing can fail.
+        backed_up: PCollection[DeliveredObject] of the backup objects; None without source backup.
+    """
+
+    delivered: Any
+    dropped: Any | None
+    failed: Any | None
+    backed_up: Any | None
+
+
+class DeliveryStream(beam.PTransform):
+    """PCollection[page] -> Outcomes: what Firehose does between its source and S3.
+
+    Args:
+        config: the delivery stream, as DescribeDeliveryStream tells it.
+        schema: the Glue table's schema; needed when the stream converts formats.
+        invoker: calls the transform function; needed when the stream has a Lambda processor.
+        clock: where buffers and attempts get the time from.
+    """
+
+    def __init__(
+        self,
+        config: DeliveryStreamConfig,
+        *,
+        schema: TableSchema | None = None,
+        invoker: Invoker | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__()
+        self._config = config
+        self._schema = schema
+        self._invoker = invoker
+        self._clock = clock or SystemClock()
+
+    def expand(self, pages: Any) -> Outcomes:
+        s3 = self._config.destination
+        dropped, failures = None, []
+        backed_up = None
+        if s3.backup is not None:
+            whole = pages | "BackupPages" >> beam.Map(_chunk_of_page).with_output_types(tuple[str, Chunk])
+            backed_up = self._deliver(whole, "Backup", s3.backup.buffering, backup_destination(self._config))
+        if s3.lambda_processor is not None:
+            transformed = self._transform(pages)
+            pages, dropped = transformed[MAIN], transformed[DROPPED]
+            failures.append(transformed[FAILED])
+        if s3.conversion is not None:
+            converted = self._convert(pages)
+            chunks = converted[MAIN]
+            failures.append(converted[FAILED])
+        else:
+            chunks = pages | "Chunks" >> beam.Map(_chunk_of_page).with_output_types(tuple[str, Chunk])
+        delivered = self._deliver(chunks, "Data", s3.buffering, data_destination(self._config))
+        failed = None
+        if failures:
+            every = failures | "Failures" >> beam.Flatten()
+            failed = self._deliver(every, "Errors", s3.buffering, error_destination(self._config))
+        return Outcomes(delivered, dropped, failed, backed_up)
+
+    def _transform(self, pages: Any) -> Any:
+        config = self._config
+        processor = config.destination.lambda_processor
+        assert processor is not None
+        if self._invoker is None:
+            message = f"delivery stream {config.name} has a Lambda processor, but no invoker was given"
+            raise ValueError(message)
+        hints = Hints.of(processor.size_mib, processor.interval_s)
+        function = TransformFn(
+            processor,
+            config.arn,
+            config.region,
+            config.source.stream_arn if config.source else None,
+            self._invoker,
+            self._clock,
+        )
+        return (
+            pages
+            | "TransformPages" >> beam.Map(_chunk_of_whole_page).with_output_types(tuple[str, Chunk])
+            | "Batch" >> beam.ParDo(BufferFn(hints, self._clock, "batch"))
+            | "Transform"
+            >> beam.ParDo(function)
+            .with_output_types(pa.RecordBatch, **{DROPPED: pa.RecordBatch, FAILED: tuple[str, Chunk]})
+            .with_outputs(DROPPED, FAILED, main=MAIN)
+        )
+
+    def _convert(self, pages: Any) -> Any:
+        conversion = self._config.destination.conversion
+        assert conversion is not None
+        if self._schema is None:
+            message = f"delivery stream {self._config.name} converts formats, but no table schema was given"
+            raise ValueError(message)
+        converter = RecordConverter(self._schema, conversion.deserializer)
+        function = ConvertFn(converter, DataCatalogTable.of(conversion.schema), self._clock)
+        return pages | "Convert" >> beam.ParDo(function).with_output_types(
+            tuple[str, Chunk], **{FAILED: tuple[str, Chunk]}
+        ).with_outputs(FAILED, main=MAIN)
+
+    def _deliver(self, chunks: Any, name: str, hints: BufferingHints, destination: Destination) -> Any:
+        buffer = BufferFn(Hints.of(hints.size_mib, hints.interval_s), self._clock, BUFFER_STAGE[destination.kind])
+        return (
+            chunks
+            | f"{name}Buffer" >> beam.ParDo(buffer)
+            | f"{name}Deliver" >> beam.ParDo(DeliverFn(destination, self._clock)).with_output_types(DeliveredObject)
+        )
+
+
+def _chunk_of_page(page: pa.RecordBatch) -> tuple[str, Chunk]:
+    return shard_of(page), Chunk.of_page(page)
+
+
+def _chunk_of_whole_page(page: pa.RecordBatch) -> tuple[str, Chunk]:
+    return shard_of(page), Chunk.of_whole_page(page)

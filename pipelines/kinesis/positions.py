@@ -1,0 +1,126 @@
+"""Where reading stands in a shard, and where it starts: the words are those of GetShardIterator (B7)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Self
+
+from pipelines.runtime.errors import ConfigurationError
+
+PositionType = Literal[
+    "TRIM_HORIZON", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "SHARD_END"
+]
+
+_FIX: Final = "use TRIM_HORIZON, LATEST, StartingPosition.at_timestamp(ms), .at({shard_id: n}) or .after({shard_id: n})"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPosition:
+    """A place between two records of one shard.
+
+    Attributes:
+        type: GetShardIterator's ShardIteratorType: TRIM_HORIZON and AT_TIMESTAMP where nothing was read yet, AT_ and
+            AFTER_SEQUENCE_NUMBER before and behind a known record; and SHARD_END, where nothing is left to read.
+        sequence_number: the record's, for AT_ and AFTER_SEQUENCE_NUMBER.
+        sub_sequence_number: the record's place in its aggregate (B17), 0 for a plain record.
+        timestamp_ms: for AT_TIMESTAMP, milliseconds since the epoch.
+    """
+
+    type: PositionType
+    sequence_number: str = ""
+    sub_sequence_number: int = 0
+    timestamp_ms: int = 0
+
+    @classmethod
+    def after(cls, sequence_number: str, sub_sequence_number: int = 0) -> Self:
+        """Behind the record of these numbers."""
+        return cls("AFTER_SEQUENCE_NUMBER", sequence_number, sub_sequence_number)
+
+    @property
+    def order(self) -> tuple[int, int, int, bool]:
+        """Sorts the positions of a shard, lowest first (B5): not started, then by record, then SHARD_END."""
+        if self.type == "SHARD_END":
+            return (2, 0, 0, False)
+        if not self.sequence_number:
+            return (0, 0, 0, False)
+        return (1, int(self.sequence_number), self.sub_sequence_number, self.type == "AFTER_SEQUENCE_NUMBER")
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object; members at their default are left out."""
+        members: dict[str, Any] = {"type": self.type}
+        if self.sequence_number:
+            members["seq"] = self.sequence_number
+        if self.sub_sequence_number:
+            members["sub"] = self.sub_sequence_number
+        if self.timestamp_ms:
+            members["ms"] = self.timestamp_ms
+        return members
+
+    @classmethod
+    def from_json(cls, members: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(members["type"], members.get("seq", ""), members.get("sub", 0), members.get("ms", 0))
+
+
+TRIM_HORIZON: Final = ShardPosition("TRIM_HORIZON")
+SHARD_END: Final = ShardPosition("SHARD_END")
+
+
+@dataclass(frozen=True)
+class StartingPosition:
+    """Where `ReadFromKinesis` begins: make it with one of the class methods, or name it "TRIM_HORIZON" or "LATEST".
+
+    Attributes:
+        type: a ShardIteratorType of GetShardIterator (B7).
+        timestamp_ms: for AT_TIMESTAMP.
+        positions: for AT_ and AFTER_SEQUENCE_NUMBER, by shard id.
+    """
+
+    type: PositionType
+    timestamp_ms: int = 0
+    positions: Mapping[str, ShardPosition] = field(default_factory=dict)
+
+    @classmethod
+    def at_timestamp(cls, timestamp_ms: int) -> Self:
+        """The first record that arrived at `timestamp_ms` or later; the oldest where that is past retention (B7)."""
+        return cls("AT_TIMESTAMP", timestamp_ms)
+
+    @classmethod
+    def at(cls, sequence_numbers: Mapping[str, str]) -> Self:
+        """In each named shard its record of that sequence number; see `after` for the shards not named."""
+        return cls._named("AT_SEQUENCE_NUMBER", sequence_numbers)
+
+    @classmethod
+    def after(cls, sequence_numbers: Mapping[str, str]) -> Self:
+        """In each named shard the record that follows that sequence number.
+
+        Shards not named are read from their beginning, but for the ancestors of named ones: those were read before.
+        """
+        return cls._named("AFTER_SEQUENCE_NUMBER", sequence_numbers)
+
+    @classmethod
+    def parse(cls, start: "str | StartingPosition") -> "StartingPosition":
+        """A starting position from its name.
+
+        Raises:
+            ConfigurationError: not a name that stands alone.
+        """
+        if isinstance(start, StartingPosition):
+            return start
+        if start in ("TRIM_HORIZON", "LATEST"):
+            return cls(start)  # type: ignore[arg-type]
+        message = f"{start!r} is no starting position."
+        raise ConfigurationError(message, fix=_FIX)
+
+    @classmethod
+    def _named(cls, kind: PositionType, sequence_numbers: Mapping[str, str]) -> Self:
+        for shard_id, number in sequence_numbers.items():
+            if not str(number).isdecimal():
+                message = f"{number!r} is no sequence number of {shard_id}."
+                raise ConfigurationError(message, fix=_FIX)
+        return cls(kind, positions={shard: ShardPosition(kind, number) for shard, number in sequence_numbers.items()})
+
+    def of(self, shard_id: str) -> ShardPosition:
+        """Where a shard that was there at start-up begins. LATEST must have been made a time by then."""
+        if self.type == "AT_TIMESTAMP":
+            return ShardPosition("AT_TIMESTAMP", timestamp_ms=self.timestamp_ms)
+        return self.positions.get(shard_id, TRIM_HORIZON)

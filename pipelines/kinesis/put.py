@@ -1,0 +1,102 @@
+"""PutRecords with its partial failures retried (B2): what a producer needs, without Beam."""
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pipelines.runtime.aws import aws_errors
+from pipelines.runtime.clock import Clock, SystemClock
+from pipelines.runtime.errors import ThrottledError, TransientError
+
+MAX_ENTRIES: Final = 500
+MAX_REQUEST_BYTES: Final = 10 * 1024 * 1024
+_ATTEMPTS: Final = 30
+_MAX_BACKOFF_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record to put.
+
+    Attributes:
+        data: the payload; with the partition key at most 1 MiB (B1).
+        partition_key: 1 to 256 characters (B3).
+    """
+
+    data: bytes
+    partition_key: str
+
+    @property
+    def size(self) -> int:
+        return len(self.data) + len(self.partition_key.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a record went."""
+
+    shard_id: str
+    sequence_number: str
+
+
+def batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Cuts `records` into PutRecords requests of at most 500 entries and 10 MiB with their keys (B2), in order."""
+    batch: list[Record] = []
+    size = 0
+    for record in records:
+        if batch and (len(batch) == MAX_ENTRIES or size + record.size > MAX_REQUEST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(record)
+        size += record.size
+    if batch:
+        yield batch
+
+
+def put_records(client: Any, stream: str, batch: Sequence[Record], clock: Clock | None = None) -> list[Placed]:
+    """Puts one batch, and again what failed of it, until every entry is in (B2).
+
+    Entries that fail are put again alone, after a back-off with full jitter; so an entry can land behind later ones
+    of its batch. A call whose answer was lost is repeated, and may then have put its records twice.
+
+    Args:
+        client: a boto3 Kinesis client.
+        stream: stream name.
+        batch: at most 500 records and 10 MiB.
+        clock: for the back-off.
+
+    Returns:
+        For each record where it went, in the order of `batch`.
+
+    Raises:
+        ThrottledError: some entries still fail after 30 attempts.
+        HydrantError: the call itself failed for good (stream missing, no credentials, endpoint down).
+    """
+    clock = clock or SystemClock()
+    placed: list[Placed | None] = [None] * len(batch)
+    waiting = list(range(len(batch)))
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            clock.sleep(random.uniform(0, min(_MAX_BACKOFF_S, 0.05 * 2**attempt)))
+        entries = [{"Data": batch[i].data, "PartitionKey": batch[i].partition_key} for i in waiting]
+        try:
+            with aws_errors(f"Kinesis stream {stream}"):
+                answers = client.put_records(StreamName=stream, Records=entries)["Records"]
+        except TransientError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            continue
+        failed = []
+        for i, answer in zip(waiting, answers, strict=True):
+            if "SequenceNumber" in answer:
+                placed[i] = Placed(answer["ShardId"], answer["SequenceNumber"])
+            else:
+                failed.append(i)
+        waiting = failed
+        if not waiting:
+            return [place for place in placed if place is not None]
+    message = (
+        f"Kinesis stream {stream} still refuses {len(waiting)} of {len(batch)} records after {_ATTEMPTS} attempts."
+    )
+    raise ThrottledError(message, fix="put more slowly, or add shards with UpdateShardCount")

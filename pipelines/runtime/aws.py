@@ -1,0 +1,128 @@
+"""AWS clients: the one module that imports boto3, and where AWS's errors become ours.
+
+Clients are configured by the AWS SDK's own environment variables and nothing else: AWS_ENDPOINT_URL and
+AWS_ENDPOINT_URL_<SERVICE> for a stand-in, AWS_REGION / AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID and the rest of the
+credential chain. A DoFn makes its clients in `setup()`, so they are made on the worker, from the worker's environment.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ReadTimeoutError,
+    TokenRetrievalError,
+)
+
+from pipelines.runtime import errors
+
+_THROTTLES = frozenset({
+    "ProvisionedThroughputExceededException", "LimitExceededException", "ThrottlingException", "Throttling",
+    "TooManyRequestsException", "SlowDown", "RequestLimitExceeded", "KMSThrottlingException",
+})  # fmt: skip
+_MISSING = frozenset({
+    "ResourceNotFoundException", "EntityNotFoundException", "NoSuchBucket", "NoSuchKey", "404", "NotFound",
+})  # fmt: skip
+_DENIED = frozenset({
+    "UnrecognizedClientException", "InvalidClientTokenId", "AccessDenied", "AccessDeniedException",
+    "InvalidSignatureException", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException",
+    "InvalidAccessKeyId", "MissingAuthenticationTokenException", "403",
+})  # fmt: skip
+_UP = "start it with `hydrant up` and copy its export lines, or unset AWS_ENDPOINT_URL to use AWS"
+
+
+def client(service: str, *, max_attempts: int = 5, max_pool_connections: int = 16) -> Any:
+    """A boto3 client for `service` ("kinesis", "s3", ...), configured by the SDK's environment variables.
+
+    Args:
+        service: boto3's service name.
+        max_attempts: calls made in all, botocore's standard retry mode; 1 for callers with a back-off of their own.
+        max_pool_connections: HTTP connections kept open.
+
+    Raises:
+        ConfigurationError: no region is configured.
+    """
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": max_attempts},
+        max_pool_connections=max_pool_connections,
+        connect_timeout=5,
+        read_timeout=60,
+        s3={"addressing_style": "path"},
+        # Checksums beyond Content-MD5 cost CPU a second time and stand-ins ignore them; AWS asks for none on PutObject.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    with aws_errors(f"{service} client"):
+        return boto3.session.Session().client(service, config=config)
+
+
+@contextmanager
+def aws_errors(what: str) -> Iterator[None]:
+    """Turns every botocore error raised inside into one of ours.
+
+    Args:
+        what: what was being done, for the message, e.g. "stream flights".
+    """
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise translate(error, what) from error
+
+
+def translate(error: Exception, what: str) -> errors.HydrantError:
+    """The error of ours for a botocore `error` met while doing `what`."""
+    if isinstance(error, ClientError):
+        return _from_response(error, what)
+    if isinstance(error, NoCredentialsError | PartialCredentialsError | TokenRetrievalError):
+        return errors.CredentialsError(
+            f"No AWS credentials for {what}.",
+            fix="`aws configure`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (any value for a stand-in)",
+        )
+    if isinstance(error, NoRegionError):
+        return errors.ConfigurationError(f"No AWS region for {what}.", fix="export AWS_REGION=us-east-1")
+    if isinstance(error, ParamValidationError):
+        return errors.ConfigurationError(f"AWS would refuse the request for {what}: {error}")
+    if isinstance(
+        error,
+        EndpointConnectionError | ConnectTimeoutError | ReadTimeoutError | ConnectionClosedError | HTTPClientError,
+    ):
+        return errors.EndpointDownError(f"No answer from the endpoint of {what}: {error}.", fix=_UP)
+    return errors.TerminalError(f"{what}: {error}")
+
+
+def error_code(error: ClientError) -> str:
+    """AWS's code of a ClientError, e.g. "ResourceNotFoundException"."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _from_response(error: ClientError, what: str) -> errors.HydrantError:
+    code = error_code(error)
+    message = str(error.response.get("Error", {}).get("Message", "")) or str(error)
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code == "ExpiredIteratorException":
+        return errors.ExpiredIteratorError(message)
+    if code in _THROTTLES or status == 429:
+        return errors.ThrottledError(f"{what} is throttled ({code}): {message}", fix="wait, or raise the limit")
+    if code in _MISSING:
+        return errors.NotFoundError(
+            f"{what} does not exist ({code}): {message}", fix="check the name, the region and AWS_ENDPOINT_URL"
+        )
+    if code in _DENIED:
+        return errors.CredentialsError(
+            f"AWS refuses the credentials for {what} ({code}): {message}", fix="`aws sts get-caller-identity`"
+        )
+    if status >= 500:
+        return errors.ServiceFaultError(f"{what}: the service failed ({code}): {message}", fix="try again")
+    return errors.ConfigurationError(f"{what}: {code}: {message}")
