@@ -7,12 +7,14 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipelines.firehose.config import DeliveryStreamConfig, describe
+from pipelines.firehose.config import DeliveryStreamConfig
 from pipelines.firehose.delivery import DeliveryStream
 from pipelines.firehose.invoke import BotoInvoker, InProcessInvoker, Invoker
 from pipelines.firehose.ledger import WriteLedger
+from pipelines.firehose.parse import describe
 from pipelines.firehose.schema import TableSchema, table_schema
 from pipelines.kinesis import ReadFromKinesis
+from pipelines.kinesis.export import ExportPositions
 from pipelines.lake.catalog import get_table
 from pipelines.lake.register import RegisterPartitions
 from pipelines.runtime.aws import client
@@ -33,13 +35,16 @@ class DeliveryJob:
     schema: TableSchema | None
     invoker: Invoker | None
 
-    def pipeline(self, start: Any, until: Any, ledger: Path | None = None) -> Callable[[beam.Pipeline], None]:
+    def pipeline(
+        self, start: Any, until: Any, *, ledger: Path | None = None, positions: Path | None = None
+    ) -> Callable[[beam.Pipeline], None]:
         """A function that draws the whole path into a pipeline: read, process, deliver, register.
 
         Args:
             start: a starting position of `ReadFromKinesis`.
             until: where `ReadFromKinesis` ends; None for never.
             ledger: a folder for the ledger, or None.
+            positions: a folder for the positions reached, or None.
         """
         source = self.config.source
         if source is None:
@@ -49,6 +54,8 @@ class DeliveryJob:
 
         def build(pipeline: beam.Pipeline) -> None:
             pages = pipeline | ReadFromKinesis(source.stream_name, start=start, until=until)
+            if positions is not None:
+                pages | ExportPositions(positions)
             outcomes = pages | DeliveryStream(self.config, schema=self.schema, invoker=self.invoker)
             if conversion is not None:
                 table = conversion.schema

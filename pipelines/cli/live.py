@@ -21,21 +21,21 @@ ROWS: Final = (
 _BUFFER_OF: Final = {"batch": "batch", "buffer": "buffer", "errors": "error_buffer", "backup": "backup_buffer"}
 
 
-def table(snapshot: Snapshot, *, put: int, total: int | None, seconds: float) -> Table:
+def table(snapshot: Snapshot, *, put: int | None, total: int | None, seconds: float) -> Table:
     """The table of one moment.
 
     Args:
         snapshot: the stages' metrics.
-        put: records put so far.
-        total: records that will be put; None when nobody knows.
+        put: records put so far; None when somebody else puts them.
+        total: records that will be put.
         seconds: since the start.
     """
-    of_total = f" of {total:,}" if total is not None else ""
+    so_far = "" if put is None else f"{put:,} of {total:,} records put, "
     behind = _value(snapshot, "source", "millis_behind") / 1000
     read = _value(snapshot, "source", "records_out")
     rate = read / seconds if seconds else 0.0
     result = Table(
-        title=f"{put:,}{of_total} records put, {seconds:.0f} s, {rate:,.0f} records/s, {behind:.1f} s behind",
+        title=f"{so_far}{seconds:.0f} s, {rate:,.0f} records/s, {behind:.1f} s behind",
         title_justify="left",
     )
     result.add_column("Stage")

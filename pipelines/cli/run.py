@@ -67,9 +67,7 @@ def _print(report: Any, console: Console) -> None:
     objects = Table("Object", "Kind", "Bytes", "Records", "Flushed by", "Shards", title="Objects", title_justify="left")
     for written in report.objects:
         shards = ", ".join(f"{shard.shard_id[-4:]}: {shard.count:,}" for shard in written.shards)
-        objects.add_row(
-            written.key, written.kind, f"{written.bytes:,}", f"{written.records:,}", written.reason, shards
-        )
+        objects.add_row(written.key, written.kind, f"{written.bytes:,}", f"{written.records:,}", written.reason, shards)
     console.print(objects)
     console.print(report.verdict.table())
     console.print(
@@ -78,7 +76,8 @@ def _print(report: Any, console: Console) -> None:
         f"{len(counts.lost):,} lost, {len(counts.doubled):,} doubled"
     )
     first = "" if report.first_object_s is None else f", the first object after {report.first_object_s:.1f} s"
-    console.print(f"{report.seconds:.1f} s{first}. " + ("[green]It adds up.[/]" if report.passed else "[red]It does not add up.[/]"))
+    adds_up = "[green]It adds up.[/]" if report.passed else "[red]It does not add up.[/]"
+    console.print(f"{report.seconds:.1f} s{first}. {adds_up}")
 
 
 def _what_is_wrong(report: Any) -> str:

@@ -1,6 +1,5 @@
 """A run of one scenario, from the stand-ins' start to the account: what `hydrant run` does, without its screen."""
 
-import json
 import tempfile
 import threading
 from collections.abc import Callable
@@ -78,7 +77,7 @@ class Report:
 class _Producer(threading.Thread):
     """Puts the workload, remembers where each record went, and then tells the source where each shard ends."""
 
-    def __init__(self, stream: str, workload: Any, stop_file: Path, progress: Progress) -> None:
+    def __init__(self, stream: str, workload: Any, stop_file: StopFile, progress: Progress) -> None:
         super().__init__(name="producer", daemon=True)
         self.placed: list[RecordId] = []
         self.error: Exception | None = None
@@ -91,7 +90,7 @@ class _Producer(threading.Thread):
     def run(self) -> None:
         try:
             self._put()
-        except Exception as error:  # noqa: BLE001 - it is raised where the run is waited for
+        except Exception as error:
             self.error = error
 
     def cancel(self) -> None:
@@ -107,7 +106,7 @@ class _Producer(threading.Thread):
                 self.placed.append((place.shard_id, place.sequence_number, 0))
                 ends[place.shard_id] = max(ends.get(place.shard_id, "0"), place.sequence_number, key=int)
             self._progress.put = len(self.placed)
-        write_atomically(self._stop_file, json.dumps(ends))
+        self._stop_file.write(ends)
 
 
 def run_scenario(
@@ -142,7 +141,7 @@ def run_scenario(
     job = load(scenario.delivery_stream, scenario.handler if target.runs_handlers_in_process else None)
     assert job.config.source is not None  # a scenario reads a Kinesis stream
     with tempfile.TemporaryDirectory(prefix="hydrant-") as folder:
-        stop_file = Path(folder) / "ends.json"
+        stop_file = StopFile(f"{folder}/ends.json")
         producer = _Producer(job.config.source.stream_name, workload, stop_file, progress)
 
         def tick(snapshot: Snapshot) -> None:
@@ -156,7 +155,7 @@ def run_scenario(
 
         producer.start()
         try:
-            build = job.pipeline("TRIM_HORIZON", StopFile(str(stop_file)), Path(folder))
+            build = job.pipeline("TRIM_HORIZON", stop_file, ledger=Path(folder))
             run_pipeline(build, options, on_tick=tick, children=target.children)
         finally:
             producer.cancel()
@@ -167,10 +166,3 @@ def run_scenario(
     counted = account(producer.placed, entries)
     verdict = scenario.verify(workload, counted, objects)
     return Report(counted, objects, verdict, clock.monotonic_s() - started_s, progress.first_object_s)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes `path` so that a reader sees nothing or all of it."""
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.rename(path)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from pipelines.runtime.errors import ConfigurationError, InvalidDataError
 
 _SNAPPY: Final = pa.Codec("snappy")
+_SNAPPY_MOST: Final = 22  # Snappy's densest element is a copy: 3 bytes that stand for 64
 _LENGTH: Final = struct.Struct(">i")
 
 _XERIAL_HEADER: Final = b"\x82SNAPPY\x00" + struct.pack(">ii", 1, 1)
@@ -55,7 +56,16 @@ def decompress(compression_format: str, body: bytes) -> bytes:
     inverse = _codec(compression_format)[1]
     try:
         return inverse(body)
-    except (OSError, EOFError, ValueError, IndexError, struct.error, zlib.error, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        IndexError,
+        RuntimeError,
+        struct.error,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as error:
         message = f"The object is not {compression_format}: {error}."
         raise InvalidDataError(message) from error
 
@@ -156,10 +166,12 @@ def _uncompressed_size(packed: bytes) -> int:
     for byte in packed:
         size |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return size
+            break
         shift += 7
-    message = "a block has no length"
-    raise ValueError(message)
+    if not 0 <= size <= _SNAPPY_MOST * len(packed):  # else a broken object could ask for any amount of memory
+        message = "a block names an impossible length"
+        raise ValueError(message)
+    return size
 
 
 def _unchanged(data: bytes) -> bytes:

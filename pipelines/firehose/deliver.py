@@ -22,6 +22,7 @@ from pipelines.firehose.config import DeliveryStreamConfig, ParquetSerDe
 from pipelines.firehose.naming import content_encoding, extension, lineage_uuid, object_key
 from pipelines.firehose.parquet import write_parquet
 from pipelines.firehose.prefix import Prefix, compile_error_prefix, compile_prefix
+from pipelines.firehose.schema import TableSchema
 from pipelines.runtime.aws import aws_errors
 from pipelines.runtime.clock import Clock
 from pipelines.runtime.errors import TransientError
@@ -52,6 +53,7 @@ class Destination:
         prefix: compiled Prefix or ErrorOutputPrefix.
         compression_format: A7.9; of the text, Parquet has its own.
         parquet: settings when the objects are Parquet, else the data is written as it came.
+        schema: the table's columns, with `parquet`.
         suffix: file extension with its dot, or nothing.
     """
 
@@ -61,11 +63,12 @@ class Destination:
     prefix: Prefix
     compression_format: str = "UNCOMPRESSED"
     parquet: ParquetSerDe | None = None
+    schema: TableSchema | None = None
     suffix: str = ""
 
 
-def data_destination(stream: DeliveryStreamConfig) -> Destination:
-    """Where what was processed goes."""
+def data_destination(stream: DeliveryStreamConfig, schema: TableSchema | None) -> Destination:
+    """Where what was processed goes; `schema` is needed when the stream converts formats."""
     s3 = stream.destination
     parquet = s3.conversion.serializer if s3.conversion else None
     return Destination(
@@ -75,6 +78,7 @@ def data_destination(stream: DeliveryStreamConfig) -> Destination:
         compile_prefix(s3.prefix, s3.custom_time_zone),
         s3.compression_format,
         parquet,
+        schema,
         extension(s3.compression_format, parquet=parquet is not None, file_extension=s3.file_extension),
     )
 
@@ -127,7 +131,7 @@ def render(destination: Destination, sealed: Sealed) -> RenderedObject:
     prefix = destination.prefix.evaluate(
         sealed.oldest_arrival_ms,
         error_output_type=kind if destination.kind == ERRORS else None,
-        random=random.Random(uuid.int),
+        rng=random.Random(uuid.int),
     )
     key = object_key(
         prefix,
@@ -135,7 +139,7 @@ def render(destination: Destination, sealed: Sealed) -> RenderedObject:
         destination.stream.version_id,
         sealed.oldest_arrival_ms,
         uuid,
-        extension=destination.suffix,
+        suffix=destination.suffix,
         zone=destination.stream.destination.custom_time_zone,
     )
     body = _body(destination, batches, shards)
@@ -210,8 +214,9 @@ class ObjectWriter:
 
 
 def _body(destination: Destination, batches: Sequence[pa.RecordBatch], shards: Sequence[ShardLineage]) -> bytes:
-    if destination.parquet is not None:
-        return write_parquet(batches, destination.parquet, metadata={LINEAGE_METADATA: _lineage_json(shards)})
+    if destination.parquet is not None and destination.schema is not None:
+        lineage_of_rows = {LINEAGE_METADATA: _lineage_json(shards)}
+        return write_parquet(batches, destination.parquet, destination.schema, lineage_of_rows)
     return compress(destination.compression_format, b"".join(joined(batch.column(DATA_COLUMN)) for batch in batches))
 
 

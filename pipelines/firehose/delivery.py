@@ -19,7 +19,6 @@ import pyarrow as pa
 from pipelines.firehose.buffer import Hints
 from pipelines.firehose.chunk import Chunk, DeliveredObject
 from pipelines.firehose.config import BufferingHints, DeliveryStreamConfig
-from pipelines.firehose.convert import RecordConverter
 from pipelines.firehose.deliver import (
     BACKUP,
     DATA,
@@ -29,7 +28,6 @@ from pipelines.firehose.deliver import (
     data_destination,
     error_destination,
 )
-from pipelines.firehose.errors import DataCatalogTable
 from pipelines.firehose.invoke import Invoker
 from pipelines.firehose.schema import TableSchema
 from pipelines.firehose.stages import DROPPED, FAILED, BufferFn, ConvertFn, DeliverFn, TransformFn, shard_of
@@ -97,7 +95,7 @@ class DeliveryStream(beam.PTransform):
             failures.append(converted[FAILED])
         else:
             chunks = pages | "Chunks" >> beam.Map(_chunk_of_page).with_output_types(tuple[str, Chunk])
-        delivered = self._deliver(chunks, "Data", s3.buffering, data_destination(self._config))
+        delivered = self._deliver(chunks, "Data", s3.buffering, data_destination(self._config, self._schema))
         failed = None
         if failures:
             every = failures | "Failures" >> beam.Flatten()
@@ -136,8 +134,7 @@ class DeliveryStream(beam.PTransform):
         if self._schema is None:
             message = f"delivery stream {self._config.name} converts formats, but no table schema was given"
             raise ValueError(message)
-        converter = RecordConverter(self._schema, conversion.deserializer)
-        function = ConvertFn(converter, DataCatalogTable.of(conversion.schema), self._clock)
+        function = ConvertFn(self._schema, conversion, self._clock)
         return pages | "Convert" >> beam.ParDo(function).with_output_types(
             tuple[str, Chunk], **{FAILED: tuple[str, Chunk]}
         ).with_outputs(FAILED, main=MAIN)

@@ -23,7 +23,7 @@ FORMAT_CONVERSION_FAILED: Final = "format-conversion-failed"
 ErrorOutputType = Literal["processing-failed", "format-conversion-failed"]
 """The values of `!{firehose:error-output-type}` that a record's failure can have here (A7.6)."""
 
-_OTHER_SPELLINGS: Final = {
+_OTHER_SPELLINGS: Final[dict[str, str]] = {
     "lambdaARN": "lambdaArn",
     "ErrorCode": "lastErrorCode",
     "ErrorMessage": "lastErrorMessage",
@@ -131,7 +131,8 @@ def parse_line(line: bytes) -> dict[str, Any]:
     if not isinstance(read, Mapping) or "rawData" not in read:
         message = "A line of the error object has no rawData."
         raise InvalidDataError(message, fix="inspect an object under the error prefix")
-    members = {_OTHER_SPELLINGS.get(name, name): value for name, value in read.items()}
+    written: Mapping[str, Any] = read
+    members = {_OTHER_SPELLINGS.get(name, name): value for name, value in written.items()}
     try:
         members["rawData"] = binascii.a2b_base64(members["rawData"], strict_mode=True)
         members.update({name: int(members[name]) for name in _INTEGERS if name in members})

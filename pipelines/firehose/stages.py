@@ -22,11 +22,12 @@ from apache_beam.utils.timestamp import Timestamp
 
 from pipelines.firehose.buffer import END, INTERVAL, SIZE, Fill, Hints
 from pipelines.firehose.chunk import Chunk, DeliveredObject, Sealed, data_bytes
-from pipelines.firehose.config import LambdaProcessorConfig
+from pipelines.firehose.config import FormatConversion, LambdaProcessorConfig
 from pipelines.firehose.convert import RecordConverter
 from pipelines.firehose.deliver import Destination, ObjectWriter
 from pipelines.firehose.errors import DataCatalogTable, Failure, failure_page
 from pipelines.firehose.invoke import Invoker
+from pipelines.firehose.schema import TableSchema
 from pipelines.firehose.transform import LambdaProcessor
 from pipelines.runtime.aws import client
 from pipelines.runtime.clock import Clock
@@ -203,16 +204,21 @@ class ConvertFn(beam.DoFn):
     """Page -> (shard id, Chunk of the table's typed columns); FAILED: (key, Chunk) for the error buffer (A5.10, A5.11).
 
     Args:
-        converter: the table's schema and the deserializer.
-        table: named in failure objects.
+        schema: the table's.
+        conversion: the deserializer, and the table's name for failure objects.
         clock: says when an attempt ended.
     """
 
-    def __init__(self, converter: RecordConverter, table: DataCatalogTable, clock: Clock) -> None:
-        self._converter = converter
-        self._table = table
+    def __init__(self, schema: TableSchema, conversion: FormatConversion, clock: Clock) -> None:
+        self._schema = schema
+        self._conversion = conversion
         self._clock = clock
+        self._table = DataCatalogTable.of(conversion.schema)
         self._metrics = StageMetrics("convert")
+
+    def setup(self) -> None:
+        # Here and not in __init__: a converter keeps compiled readers, which no pickle takes.
+        self._converter = RecordConverter(self._schema, self._conversion.deserializer)
 
     def process(self, page: pa.RecordBatch) -> Iterator[Any]:
         """Converts one page; a bad record fails alone."""

@@ -72,7 +72,7 @@ class ShardRange:
 
     @property
     def done(self) -> bool:
-        return self.start == self.stop or self.start == SHARD_END
+        return self.start in (self.stop, SHARD_END)
 
     def to_json(self) -> dict[str, Any]:
         members: dict[str, Any] = {"shard": self.shard_id, "start": self.start.to_json()}
@@ -154,16 +154,19 @@ class Restriction:
             ),
         )
 
-    def up_to(self, rest: "Restriction") -> Self:
-        """The part of this restriction that was read when `rest` is what is left of it: primary and residual."""
-        stops = {shard.shard_id: shard.start for shard in rest.shards}
-        return dataclasses.replace(
-            self,
-            shards=tuple(
-                dataclasses.replace(shard, stop=stops.get(shard.shard_id, shard.stop or SHARD_END))
-                for shard in self.shards
-            ),
-        )
+    def with_joined(self, left: "Restriction") -> Self:
+        """This restriction with the children that joined on the way to `left`, as something still to be read."""
+        known = {shard.shard_id for shard in self.shards}
+        joined = [shard for shard in left.shards if shard.shard_id not in known]
+        return dataclasses.replace(self, shards=(*self.shards, *joined)) if joined else self
+
+    def up_to(self, left: "Restriction") -> Self:
+        """The part of this restriction that is read when `left` is left of it."""
+        stops = {shard.shard_id: shard.start for shard in left.shards}
+        shards = [
+            dataclasses.replace(shard, stop=stops.get(shard.shard_id, shard.stop or SHARD_END)) for shard in self.shards
+        ]
+        return dataclasses.replace(self, shards=tuple(shards))
 
 
 def _belongs_here(child: ShardInfo, ended: str, here: Iterable[str]) -> bool:
@@ -171,11 +174,15 @@ def _belongs_here(child: ShardInfo, ended: str, here: Iterable[str]) -> bool:
     return all(parent in here for parent in others) or ended == min(child.parents)
 
 
-def groups(shards: Sequence[ShardInfo], start: StartingPosition) -> list[Restriction]:
-    """One restriction for each group of shards connected by parentage, from `start`.
+def initial(shards: Sequence[ShardInfo], start: StartingPosition) -> Restriction:
+    """All of a stream, from `start`.
 
-    With `start` AFTER_ or AT_SEQUENCE_NUMBER the ancestors of named shards are left out: they were read before.
-    With AT_TIMESTAMP children begin at that time too, as the parent may have closed before it.
+    With AT_ and AFTER_SEQUENCE_NUMBER the ancestors of named shards are left out: they were read before. With a time
+    each shard begins at it, children too, as their parent may have closed before it.
+
+    Args:
+        shards: all shards of the stream.
+        start: where reading begins; LATEST must have been made a time by then.
     """
     known = {shard.shard_id: shard for shard in shards}
     skipped: set[str] = set()
@@ -185,24 +192,32 @@ def groups(shards: Sequence[ShardInfo], start: StartingPosition) -> list[Restric
         if shard_id in known and shard_id not in skipped:
             skipped.add(shard_id)
             front.extend(known[shard_id].parents)
-    left = [shard for shard in shards if shard.shard_id not in skipped]
-    root = {shard.shard_id: shard.shard_id for shard in left}
+    left = known.keys() - skipped
+    return Restriction(
+        tuple(
+            ShardRange(s.shard_id, start.of(s.shard_id), waits_for=tuple(p for p in s.parents if p in left))
+            for s in shards
+            if s.shard_id in left
+        )
+    )
+
+
+def split(restriction: Restriction) -> list[Restriction]:
+    """One restriction for each group of shards that wait for one another; together they are `restriction`."""
+    root = {shard.shard_id: shard.shard_id for shard in restriction.shards}
 
     def find(shard_id: str) -> str:
         while root[shard_id] != shard_id:
             shard_id = root[shard_id]
         return shard_id
 
-    for shard in left:
-        for parent in shard.parents:
-            if parent in root:
-                root[find(shard.shard_id)] = find(parent)
-    members: dict[str, list[ShardRange]] = {}
-    for shard in left:
-        waits_for = tuple(parent for parent in shard.parents if parent in root)
-        ranges = members.setdefault(find(shard.shard_id), [])
-        ranges.append(ShardRange(shard.shard_id, start.of(shard.shard_id), waits_for=waits_for))
-    return [Restriction(tuple(ranges)) for ranges in members.values()]
+    for shard in restriction.shards:
+        for parent in shard.waits_for:
+            root[find(shard.shard_id)] = find(parent)
+    groups: dict[str, list[ShardRange]] = {}
+    for shard in restriction.shards:
+        groups.setdefault(find(shard.shard_id), []).append(shard)
+    return [Restriction(tuple(group)) for group in groups.values()]
 
 
 def encode(restriction: Restriction) -> bytes:

@@ -5,11 +5,13 @@ AWS_ENDPOINT_URL_<SERVICE> for a stand-in, AWS_REGION / AWS_DEFAULT_REGION, AWS_
 credential chain. A DoFn makes its clients in `setup()`, so they are made on the worker, from the worker's environment.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -25,6 +27,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     TokenRetrievalError,
 )
+from botocore.validate import ParamValidator
 
 from pipelines.runtime import errors
 
@@ -79,6 +82,25 @@ def aws_errors(what: str) -> Iterator[None]:
         yield
     except (ClientError, BotoCoreError) as error:
         raise translate(error, what) from error
+
+
+@cache
+def service_model(service: str) -> Any:
+    """Botocore's model of `service`: its operations and shapes, as AWS publishes them."""
+    return botocore.session.get_session().get_service_model(service)
+
+
+def validate_shape(service: str, operation: str, request: Mapping[str, Any]) -> None:
+    """Checks `request` against botocore's model: required members, no unknown ones, types and lengths.
+
+    Raises:
+        ConfigurationError: with botocore's report of everything that is wrong.
+    """
+    shape = service_model(service).operation_model(operation).input_shape
+    report = ParamValidator().validate(dict(request), shape)
+    if report.has_errors():
+        message = f"{service} {operation}: {report.generate_report()}"
+        raise errors.ConfigurationError(message)
 
 
 def translate(error: Exception, what: str) -> errors.HydrantError:

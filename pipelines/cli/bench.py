@@ -1,0 +1,104 @@
+"""`hydrant bench NAME`: the benchmarks, everything in one run, with ratios."""
+
+import json
+import sys
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+class Benchmark(StrEnum):
+    """The benchmarks there are."""
+
+    CONVERT = "convert"
+    PATH = "path"
+
+
+def command(
+    name: Annotated[Benchmark, typer.Argument(help="convert: JSON to Parquet. path: Kinesis to Parquet on S3.")],
+    records: Annotated[int, typer.Option(min=1_000, help="How many flights.")] = 1_000_000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """Measure a part of the path beside its alternatives, on real flights, all in one run.
+
+    Machines are noisy: the ratios are what to quote, the absolute figures only say of what size they were.
+    """
+    console = Console(stderr=True)
+    result = _convert(records, console) if name is Benchmark.CONVERT else _path(records, console)
+    if as_json:
+        json.dump(result, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+        return
+    table = Table("", "records/s", "seconds", "CPU seconds", "peak MiB", title=f"{records:,} flights")
+    for contestant, figures in result["contestants"].items():
+        table.add_row(
+            contestant,
+            f"{figures['records_per_s']:,}",
+            f"{figures['seconds']:.1f}",
+            f"{figures['cpu_seconds']:.1f}",
+            f"{figures['peak_mib']:,}",
+        )
+    Console().print(table)
+    for ratio, value in result["ratios"].items():
+        Console().print(f"{ratio}: {value:.2f}")
+
+
+def _convert(records: int, console: Console) -> dict[str, Any]:
+    import pyarrow as pa
+
+    from pipelines.cli.benchmarks.convert import LINES, PAGE_RECORDS, PAGES
+    from pipelines.cli.benchmarks.flights import json_lines, pages
+    from pipelines.cli.benchmarks.measure import measure
+    from pipelines.kinesis.page import PAGE_SCHEMA
+
+    with tempfile.TemporaryDirectory(prefix="hydrant-bench-") as folder:
+        console.print(f"Writing {records:,} flights...")
+        lines = json_lines(records)
+        Path(folder, LINES).write_bytes(b"\n".join(lines) + b"\n")
+        with pa.ipc.new_file(f"{folder}/{PAGES}", PAGE_SCHEMA) as writer:
+            for page in pages(lines, PAGE_RECORDS):
+                writer.write_batch(page)
+        del lines
+        measured = {}
+        for contestant in ("pyarrow", "ours", "naive_beam"):
+            console.print(f"Running {contestant}...")
+            arguments = [contestant, folder, str(records)]
+            measured[contestant] = measure(contestant, "pipelines.cli.benchmarks.convert", arguments)
+    return _result(records, measured, {"to_pyarrow": "pyarrow", "to_naive_beam": "naive_beam"})
+
+
+def _path(records: int, console: Console) -> dict[str, Any]:
+    from pipelines.cli.benchmarks.measure import measure
+    from pipelines.cli.benchmarks.path import fill
+    from pipelines.cli.plugins import find_target
+
+    with find_target("embedded").started(), tempfile.TemporaryDirectory(prefix="hydrant-bench-") as folder:
+        console.print(f"Filling a stream with {records:,} flights...")
+        ends = Path(folder, "ends.json")
+        ends.write_text(json.dumps(fill(records)), encoding="utf-8")
+        measured = {}
+        for contestant in ("plain_loop", "ours"):
+            console.print(f"Running {contestant}...")
+            measured[contestant] = measure(contestant, "pipelines.cli.benchmarks.path", [contestant, str(ends)])
+    return _result(records, measured, {"to_plain_loop": "plain_loop"})
+
+
+def _result(records: int, measured: dict[str, Any], ratios: dict[str, str]) -> dict[str, Any]:
+    """The figures, and how fast ours is beside each of `ratios`; every contestant must have written every record."""
+    from pipelines.runtime.errors import AccountError
+
+    for contestant, figures in measured.items():
+        if figures.records != records:
+            message = f"{contestant} wrote {figures.records:,} of {records:,} records; its speed means nothing."
+            raise AccountError(message)
+    ours = measured["ours"].records_per_s
+    return {
+        "records": records,
+        "contestants": {contestant: figures.to_json() for contestant, figures in measured.items()},
+        "ratios": {name: ours / measured[other].records_per_s for name, other in ratios.items()},
+    }

@@ -1,0 +1,73 @@
+"""`hydrant deliver STREAM`: runs the delivery pipeline of one delivery stream until it is stopped."""
+
+import json
+import signal
+import tempfile
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+
+def command(
+    stream: Annotated[str, typer.Argument(help="Name of the delivery stream.")],
+    handler: Annotated[
+        str | None, typer.Option(help="PATH:FUNCTION to call in this process in place of the Lambda function.")
+    ] = None,
+    positions: Annotated[
+        Path | None,
+        typer.Option(help="File to start from where it exists, and to leave the reached positions in at the end."),
+    ] = None,
+    runner: Annotated[str, typer.Option(help="The Beam runner.")] = "prism",
+) -> None:
+    """Run the delivery pipeline of one delivery stream until Ctrl-C.
+
+    It starts where AWS's does: with the first record put after the delivery stream was created. Ctrl-C drains: reading
+    stops, every buffer is flushed, and the command ends when the last object is written. A second Ctrl-C ends it at
+    once; what was buffered is then in no object, and still in the Kinesis stream.
+    """
+    from pipelines.cli.job import load
+    from pipelines.cli.live import Snapshot, table
+    from pipelines.kinesis import StartingPosition, StopFile
+    from pipelines.kinesis.export import ExportPositions, read_positions
+    from pipelines.runtime.clock import SystemClock
+    from pipelines.runtime.files import write_atomically
+    from pipelines.runtime.launch import run_pipeline
+    from pipelines.runtime.options import HydrantOptions
+
+    console = Console(stderr=True)
+    clock = SystemClock()
+    started_s = clock.monotonic_s()
+    job = load(stream, handler)
+    start = StartingPosition.at_timestamp(job.config.created_ms)  # X15
+    if positions is not None and positions.exists():
+        start = StartingPosition.after(read_positions(positions))
+    with tempfile.TemporaryDirectory(prefix="hydrant-") as folder:
+        stop_file = StopFile(f"{folder}/stop.json")
+
+        def drain(number: int, frame: FrameType | None) -> None:
+            if stop_file.read() is not None:
+                raise KeyboardInterrupt
+            stop_file.write({})
+            console.print("Draining: the buffers are flushed. Ctrl-C again to stop at once.")
+
+        before = {number: signal.signal(number, drain) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with Live(console=console, refresh_per_second=2) as live:
+
+                def show(snapshot: Snapshot) -> None:
+                    seconds = clock.monotonic_s() - started_s
+                    live.update(table(snapshot, put=None, total=None, seconds=seconds))
+
+                build = job.pipeline(start, stop_file, positions=Path(folder))
+                run_pipeline(build, HydrantOptions.for_runner(runner), on_tick=show)
+        finally:
+            for number, handled in before.items():
+                signal.signal(number, handled)
+        if positions is not None:
+            kept = read_positions(positions) if positions.exists() else {}
+            write_atomically(positions, json.dumps(kept | ExportPositions.reached(Path(folder)), indent=2) + "\n")
+            console.print(f"Positions left in {positions}.")

@@ -1,0 +1,225 @@
+"""Reading a restriction page by page, and a stream without Beam (`iter_pages`).
+
+`Reader.poll` offers, the caller claims: what the caller does not claim was not read. The caller keeps the restriction,
+so the same reader serves the splittable DoFn, where a claim can fail, and a plain loop, where it cannot.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.kinesis.cursor import Cursor, CursorCache
+from pipelines.kinesis.decode import Answer
+from pipelines.kinesis.positions import StartingPosition
+from pipelines.kinesis.restriction import Claim, Restriction, ShardInfo, ShardRange, initial
+from pipelines.kinesis.service import StreamService, one_attempt_client
+from pipelines.kinesis.until import SLACK_MS, ShardEnd, StopFile, Until, check_until, end_of
+from pipelines.runtime import aws
+from pipelines.runtime.clock import Clock, SystemClock
+
+AHEAD_THREADS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Something to claim.
+
+    Attributes:
+        claim: what to claim.
+        page: the records that the claim stands for; None when it only moves or ends the shard.
+        data_bytes: sum of the records' data.
+    """
+
+    claim: Claim
+    page: pa.RecordBatch | None = None
+    data_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to claim before `seconds` are over."""
+
+    seconds: float
+
+
+class Reader:
+    """Reads the shards of a restriction in turns, from the cursors of `cache`. Used by one thread; close it.
+
+    Args:
+        cache: the process's cursors of the stream.
+        clock: for pauses and for `until`.
+        until: where reading ends.
+    """
+
+    def __init__(self, cache: CursorCache, clock: Clock, until: Until = None) -> None:
+        self._cache = cache
+        self._clock = clock
+        self._until = until
+        self._cursors: dict[str, Cursor] = {}
+        self._last = ""
+
+    def poll(self, restriction: Restriction) -> Offer | Wait:
+        """The next page of `restriction`, or how long there is none.
+
+        Args:
+            restriction: what is left to read, with every claim taken into account; not done.
+
+        Raises:
+            EndpointDownError: nothing but failures for `FAILURE_BUDGET_S`.
+            TerminalError: a call failed for good.
+        """
+        until = self._until.read() if isinstance(self._until, StopFile) else self._until
+        shards = sorted(restriction.readable(), key=lambda shard: (shard.shard_id <= self._last, shard.shard_id))
+        for shard in shards:
+            cursor = self._cursor(shard)
+            offer = self._offer(shard, cursor, end_of(shard.shard_id, until))
+            if offer is not None:
+                self._last = shard.shard_id
+                return offer
+        ready_s = min(self._cursors[shard.shard_id].ready_s for shard in shards)
+        return Wait(max(0.0, ready_s - self._clock.monotonic_s()))
+
+    def caught_up_ms(self, shard_id: str) -> int | None:
+        """When the shard was last found with nothing left in it; None while there is or it was not read."""
+        cursor = self._cursors.get(shard_id)
+        return cursor.caught_up_ms if cursor else None
+
+    def take_retries(self) -> int:
+        """Calls made again since the last time."""
+        count = 0
+        for cursor in self._cursors.values():
+            count, cursor.retries = count + cursor.retries, 0
+        return count
+
+    def close(self, left: Restriction) -> None:
+        """Gives the cursors of the shards still to be read back to the cache, for whoever reads `left`."""
+        for shard in left.readable():
+            if shard.shard_id in self._cursors:
+                self._cache.give(self._cursors[shard.shard_id])
+        self._cursors.clear()
+
+    def _cursor(self, shard: ShardRange) -> Cursor:
+        cursor = self._cursors.get(shard.shard_id)
+        if cursor is None:
+            cursor = self._cursors[shard.shard_id] = self._cache.take(shard.shard_id, shard.start)
+        else:
+            cursor.move_to(shard.start)
+        return cursor
+
+    def _offer(self, shard: ShardRange, cursor: Cursor, end: ShardEnd) -> Offer | None:
+        if end.kind == "NOW":
+            return Offer(Claim(shard.shard_id, ends=True))
+        if end.kind == "AT_SEQUENCE_NUMBER" and shard.start.order >= end.order:
+            return _ended(shard.shard_id, cursor.children())
+        answer = cursor.peek()
+        if answer is None:
+            return None
+        if answer.page is not None:
+            return self._page_offer(shard, cursor, answer, answer.page, end)
+        if answer.next_iterator is None:
+            return _ended(shard.shard_id, answer.children or cursor.children())
+        if end.kind == "CAUGHT_UP" and answer.caught_up:
+            return _ended(shard.shard_id, cursor.children())
+        if end.kind == "AT_TIMESTAMP" and self._passed(answer, end.value):
+            return Offer(Claim(shard.shard_id, ends=True))
+        return None
+
+    def _page_offer(
+        self, shard: ShardRange, cursor: Cursor, answer: Answer, page: pa.RecordBatch, end: ShardEnd
+    ) -> Offer | None:
+        position, rows = answer.end, page.num_rows
+        children: tuple[ShardInfo, ...] | None = answer.children
+        ends = drained = answer.next_iterator is None
+        if end.kind == "AT_SEQUENCE_NUMBER":
+            page = _up_to(page, end.value)
+            ends = ends or position.order >= end.order
+        elif end.kind == "AT_TIMESTAMP":
+            arrival_ms = page.column("arrival_ms")
+            ends = ends or pc.min(arrival_ms).as_py() > end.value + SLACK_MS
+            page = page.filter(pc.less_equal(arrival_ms, end.value))
+        elif end.kind == "CAUGHT_UP":
+            ends = ends or answer.caught_up
+        if shard.stop is not None and position.order >= shard.stop.order:
+            # The rest of the shard, and what follows it, belongs to another restriction.
+            page, position, children, ends = _up_to(page, int(shard.stop.sequence_number)), shard.stop, (), True
+        elif ends and not children and (drained or end.kind != "AT_TIMESTAMP"):
+            children = cursor.children()
+            if children is None:
+                return None
+        data_bytes = answer.data_bytes
+        if page.num_rows < rows:
+            data_bytes = pc.sum(pc.binary_length(page.column("data"))).as_py() or 0
+        claim = Claim(shard.shard_id, position, ends, children or (), answer.millis_behind)
+        return Offer(claim, page if page.num_rows else None, data_bytes)
+
+    def _passed(self, answer: Answer, timestamp_ms: int) -> bool:
+        return self._clock.now_ms() - (answer.millis_behind or 0) > timestamp_ms + SLACK_MS
+
+
+def _up_to(page: pa.RecordBatch, sequence_number: int) -> pa.RecordBatch:
+    last = page.column("sequence_number")[-1].as_py()
+    if int(last) <= sequence_number:
+        return page
+    numbers = page.column("sequence_number").to_pylist()
+    return page.slice(0, sum(int(number) <= sequence_number for number in numbers))
+
+
+def _ended(shard_id: str, children: tuple[ShardInfo, ...] | None) -> Offer | None:
+    return None if children is None else Offer(Claim(shard_id, ends=True, children=children))
+
+
+def start_of(service: StreamService, start: StartingPosition, clock: Clock) -> Restriction:
+    """All of a stream from `start`; LATEST becomes the time it is now, so that nothing put from now on is missed.
+
+    Raises:
+        NotFoundError: there is no such stream.
+        HydrantError: any other error of AWS.
+    """
+    if start.type == "LATEST":
+        start = StartingPosition.at_timestamp(clock.now_ms())
+    return initial(service.shards(), start)
+
+
+def iter_pages(
+    stream: str,
+    start: str | StartingPosition = "TRIM_HORIZON",
+    until: Until = None,
+    *,
+    kinesis: Any = None,
+    clock: Clock | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Reads a stream in this thread, without Beam and without a checkpoint.
+
+    Args:
+        stream: name or ARN.
+        start: where to begin, see `StartingPosition`.
+        until: where to end, see `Until`; None reads on for ever.
+        kinesis: a boto3 Kinesis client; None makes one.
+        clock: for pauses.
+
+    Yields:
+        Pages of `PAGE_SCHEMA`. The records of a shard come in their order, and behind those of its parents.
+
+    Raises:
+        NotFoundError: there is no such stream.
+        EndpointDownError: nothing but failures for `FAILURE_BUDGET_S`.
+        HydrantError: any other error of AWS.
+    """
+    clock = clock or SystemClock()
+    service = StreamService(stream, kinesis or one_attempt_client())
+    listing = StreamService(stream, kinesis or aws.client("kinesis"))
+    left = start_of(listing, StartingPosition.parse(start), clock)
+    with ThreadPoolExecutor(AHEAD_THREADS, "kinesis-ahead") as ahead:
+        reader = Reader(CursorCache(service, clock, ahead), clock, check_until(until))
+        while not left.done:
+            step = reader.poll(left)
+            if isinstance(step, Wait):
+                clock.sleep(step.seconds)
+                continue
+            left = left.after(step.claim)
+            if step.page is not None:
+                yield step.page

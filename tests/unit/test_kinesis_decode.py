@@ -1,0 +1,145 @@
+"""GetRecords bodies as pages, through a real boto3 client that gets canned HTTP answers."""
+
+import base64
+import io
+import json
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ClientError
+from botocore.parsers import create_parser
+from botocore.session import get_session
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.kinesis.decode import BODY, decode_answer, keep_body
+from pipelines.kinesis.page import PAGE_SCHEMA
+from pipelines.kinesis.positions import ShardPosition
+from pipelines.kinesis.restriction import ShardInfo
+from pipelines.kinesis.service import StreamService
+from pipelines.runtime import aws
+from pipelines.runtime.errors import ExpiredIteratorError, ServiceFaultError, ThrottledError
+
+SHARD = "shardId-000000000003"
+SHAPE = get_session().get_service_model("kinesis").operation_model("GetRecords").output_shape
+
+
+class Raw(io.BytesIO):
+    def stream(self, *_args, **_kwargs):
+        yield self.read()
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """Makes a boto3 client whose calls all get one HTTP answer."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+
+    def make(body: object, status: int = 200):
+        client = aws.client("kinesis", max_attempts=1)
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Content-Type": "application/x-amz-json-1.1"}
+        client.meta.events.register(
+            "before-send.kinesis.*", lambda request, **_: AWSResponse(request.url, status, headers, Raw(content))
+        )
+        return client
+
+    return make
+
+
+def body_of(records, **more):
+    rows = [
+        {
+            "SequenceNumber": number,
+            "Data": base64.b64encode(data).decode(),
+            "PartitionKey": key,
+            "ApproximateArrivalTimestamp": ms / 1000,
+        }
+        for number, data, key, ms in records
+    ]
+    return {"Records": rows, "MillisBehindLatest": 0, "NextShardIterator": "next", **more}
+
+
+RECORDS = st.lists(
+    st.tuples(
+        st.integers(1, 10**56).map(str),
+        st.binary(max_size=40),
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9),
+        st.integers(1_400_000_000_000, 1_900_000_000_000),
+    ),
+    max_size=6,
+)
+
+
+@given(records=RECORDS, behind=st.integers(0, 10**9))
+@settings(max_examples=150)
+def test_b8_b9_body_and_botocores_own_answer_give_equal_pages(records, behind):
+    body = body_of(records, MillisBehindLatest=behind)
+    fast = decode_answer({BODY: json.dumps(body).encode()}, SHARD)
+    # What botocore's parser makes of the body: bytes, and times as datetime.
+    response = {"status_code": 200, "headers": {}, "body": json.dumps(body).encode()}
+    slow = decode_answer(create_parser("json").parse(response, SHAPE), SHARD)
+    assert (fast.page is None) == (slow.page is None) == (not records)
+    if records:
+        assert fast.page.equals(slow.page)
+        assert fast.page.schema.equals(PAGE_SCHEMA)
+        assert fast.page["data"].to_pylist() == [data for _, data, _, _ in records]
+        assert fast.page["arrival_ms"].to_pylist() == [ms for _, _, _, ms in records]
+        assert fast.end == slow.end == ShardPosition.after(records[-1][0])
+    assert fast.data_bytes == slow.data_bytes == sum(len(data) for _, data, _, _ in records)
+    assert fast.millis_behind == slow.millis_behind == behind
+
+
+def test_b8_client_hands_over_the_body_undecoded(answering):
+    body = body_of([("17", b"\x00\xff", "key", 1_700_000_000_123)], MillisBehindLatest=5)
+    client = answering(body)
+    service = StreamService("s", client)
+    answer = service.get(SHARD, "it")
+    assert answer.page.to_pylist() == [
+        {
+            "data": b"\x00\xff",
+            "partition_key": "key",
+            "sequence_number": "17",
+            "sub_sequence_number": 0,
+            "shard_id": SHARD,
+            "arrival_ms": 1_700_000_000_123,
+        }
+    ]
+    assert (answer.millis_behind, answer.next_iterator, answer.caught_up) == (5, "next", False)
+    parsed = client.get_records(ShardIterator="it")
+    assert json.loads(parsed[BODY]) == body
+    assert "Records" not in parsed
+
+
+def test_b10_closed_shard_names_its_children(answering):
+    child = {"ShardId": "c", "ParentShards": ["a", "b"], "HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": "9"}}
+    body = {"Records": [], "MillisBehindLatest": 0, "ChildShards": [child]}
+    for client in (answering(body), answering(body | {"NextShardIterator": None})):
+        answer = StreamService("s", client).get(SHARD, "it")
+        assert answer.page is None
+        assert answer.next_iterator is None
+        assert answer.children == (ShardInfo("c", ("a", "b")),)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [
+        (400, "ExpiredIteratorException", ExpiredIteratorError),
+        (400, "ProvisionedThroughputExceededException", ThrottledError),
+        (500, "InternalFailure", ServiceFaultError),
+    ],
+)
+def test_error_answers_keep_their_code_and_message(answering, status, code, error):
+    client = answering({"__type": code, "message": "so it is"}, status)
+    with pytest.raises(error, match="so it is"):
+        StreamService("s", client).get(SHARD, "it")
+    with pytest.raises(ClientError) as raised:
+        client.get_records(ShardIterator="it")
+    assert raised.value.response["Error"]["Code"] == code
+
+
+def test_keep_body_leaves_errors_to_botocore():
+    response, customized = {"status_code": 400, "body": b"{}x"}, {}
+    keep_body(response_dict=response, customized_response_dict=customized, operation_model=None)
+    assert (response["body"], customized) == (b"{}x", {})

@@ -1,0 +1,405 @@
+"""The reader, its cursors and `iter_pages` on a client in memory: pauses, faults, ends of reading."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from botocore.exceptions import NoCredentialsError
+from kinesis_fake import FakeKinesis, client_error, connection_error
+
+from pipelines.kinesis.cursor import FAILURE_BUDGET_S, IDLE_POLL_S, POLL_S, CursorCache
+from pipelines.kinesis.positions import ShardPosition, StartingPosition
+from pipelines.kinesis.reader import Offer, Reader, Wait, iter_pages, start_of
+from pipelines.kinesis.service import StreamService
+from pipelines.kinesis.until import SLACK_MS, StopFile, check_until
+from pipelines.runtime.clock import ManualClock
+from pipelines.runtime.errors import (
+    ConfigurationError,
+    CredentialsError,
+    EndpointDownError,
+    NotFoundError,
+)
+
+SHARD = "shardId-000000000000"
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def stream(clock) -> FakeKinesis:
+    return FakeKinesis(clock)
+
+
+class Reading:
+    """A restriction being read, and the numbers of what came."""
+
+    def __init__(self, stream, clock, start="TRIM_HORIZON", until=None, ahead=None) -> None:
+        self.service = StreamService("flights", stream)
+        self.cache = CursorCache(self.service, clock, ahead)
+        self.reader = Reader(self.cache, clock, until)
+        self.left = start_of(self.service, StartingPosition.parse(start), clock)
+        self.clock = clock
+        self.numbers: list[str] = []
+        self.waits: list[float] = []
+
+    def poll(self, claims: bool = True):
+        step = self.reader.poll(self.left)
+        if isinstance(step, Offer) and claims:
+            self.left = self.left.after(step.claim)
+            if step.page is not None:
+                self.numbers += step.page["sequence_number"].to_pylist()
+        if isinstance(step, Wait):
+            self.waits.append(step.seconds)
+        return step
+
+    def run(self, polls: int = 100) -> list[str]:
+        """Polls until done or nothing but waiting, at most `polls` times; time passes as asked for."""
+        for _ in range(polls):
+            if self.left.done:
+                break
+            step = self.poll()
+            if isinstance(step, Wait):
+                self.clock.sleep(step.seconds + 0.001)
+        return self.numbers
+
+
+def test_b8_pages_in_order_then_waits_at_the_tip(stream, clock):
+    numbers = stream.put(SHARD, 7)
+    reading = Reading(stream, clock)
+    assert [reading.poll().page.num_rows for _ in range(3)] == [3, 3, 1]
+    assert reading.numbers == numbers
+    assert reading.poll().seconds == pytest.approx(POLL_S)
+
+
+def test_b8_idle_pauses_grow_to_a_limit_and_data_resets_them(stream, clock):
+    reading = Reading(stream, clock)
+    reading.run(10)
+    assert reading.waits[0] == pytest.approx(POLL_S)
+    assert reading.waits == sorted(reading.waits)
+    assert reading.waits[-1] == pytest.approx(IDLE_POLL_S)
+    stream.put(SHARD, 1)
+    reading.run(2)
+    assert len(reading.numbers) == 1
+    assert reading.waits[-1] == pytest.approx(POLL_S)
+
+
+def test_an_offer_not_claimed_is_offered_again(stream, clock):
+    stream.put(SHARD, 7)
+    reading = Reading(stream, clock)
+    first = reading.poll(claims=False)
+    assert reading.poll(claims=False) == first
+    reading.reader.close(reading.left)
+    again = Reader(reading.cache, clock).poll(reading.left)
+    assert again.page.equals(first.page)
+    assert stream.calls.count("get_records") == 1
+
+
+def test_the_next_call_goes_on_without_a_new_iterator(stream, clock):
+    numbers = stream.put(SHARD, 9)
+    reading = Reading(stream, clock)
+    for _ in range(3):
+        reading.poll()
+        reading.reader.close(reading.left)
+        reading.reader = Reader(reading.cache, clock)
+    assert reading.numbers == numbers
+    assert stream.calls.count("get_shard_iterator") == 1
+
+
+def test_a_restored_position_wins_over_the_cache(stream, clock):
+    numbers = stream.put(SHARD, 9)
+    reading = Reading(stream, clock)
+    reading.poll()
+    checkpoint = reading.left
+    reading.poll()
+    reading.reader.close(reading.left)
+    reading.reader, reading.left, reading.numbers = Reader(reading.cache, clock), checkpoint, numbers[:3]
+    reading.run(5)
+    assert reading.numbers == numbers
+
+
+def test_b7_expired_iterator_is_renewed_behind_the_last_claim(stream, clock):
+    numbers = stream.put(SHARD, 7)
+    reading = Reading(stream, clock)
+    reading.poll()
+    stream.faults = [client_error("ExpiredIteratorException")]
+    reading.run(5)
+    assert reading.numbers == numbers
+    assert stream.iterators[-1]["ShardIteratorType"] == "AFTER_SEQUENCE_NUMBER"
+    assert stream.iterators[-1]["StartingSequenceNumber"] == numbers[2]
+    assert reading.reader.take_retries() == 1
+    assert reading.reader.take_retries() == 0
+
+
+@pytest.mark.parametrize("code", ["ProvisionedThroughputExceededException", "LimitExceededException"])
+def test_b6_throttling_backs_off_for_as_long_as_it_lasts(stream, clock, code):
+    numbers = stream.put(SHARD, 1)
+    reading = Reading(stream, clock)
+    stream.faults = [client_error(code) for _ in range(40)]
+    begin = clock.monotonic_s()
+    reading.run(200)
+    assert reading.numbers == numbers
+    assert clock.monotonic_s() - begin > FAILURE_BUDGET_S
+    assert max(reading.waits) > 1.0
+    assert reading.reader.take_retries() == 40
+
+
+@pytest.mark.parametrize(
+    "fault", [connection_error, lambda: client_error("InternalFailure", status=500)], ids=["down", "fault"]
+)
+def test_short_failures_are_survived_and_long_ones_end_it(stream, clock, fault):
+    numbers = stream.put(SHARD, 1)
+    reading = Reading(stream, clock)
+    stream.faults = [fault() for _ in range(5)]
+    assert reading.run(100) == numbers
+    stream.faults = [fault() for _ in range(500)]
+    begin = clock.monotonic_s()
+    with pytest.raises(EndpointDownError, match=f"{SHARD} failed for 30 s") as raised:
+        reading.run(500)
+    assert raised.value.fix
+    assert FAILURE_BUDGET_S < clock.monotonic_s() - begin < 2 * FAILURE_BUDGET_S
+
+
+def test_a_success_in_between_renews_the_failure_budget(stream, clock):
+    reading = Reading(stream, clock)
+    for _ in range(4):
+        stream.faults = [connection_error() for _ in range(3)]
+        clock.advance(FAILURE_BUDGET_S)
+        reading.run(12)
+        assert not stream.faults
+
+
+def test_one_throttled_shard_does_not_hold_up_another(clock):
+    stream = FakeKinesis(clock, 2)
+    stream.put("shardId-000000000000", 3)
+    expected = stream.put("shardId-000000000001", 3)
+    reading = Reading(stream, clock)
+    stream.faults = [client_error("ProvisionedThroughputExceededException")]
+    assert reading.poll().claim.shard_id == "shardId-000000000001"
+    assert reading.numbers == expected
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "fix"),
+    [
+        (client_error("ResourceNotFoundException", "ListShards"), NotFoundError, "aws kinesis list-streams"),
+        (client_error("UnrecognizedClientException", "ListShards"), CredentialsError, "sts get-caller-identity"),
+        (NoCredentialsError(), CredentialsError, "aws configure"),
+        (connection_error(), EndpointDownError, "hydrant up"),
+    ],
+    ids=["missing", "refused", "no credentials", "down"],
+)
+def test_listing_says_what_is_wrong_and_how_to_mend_it(stream, clock, fault, error, fix):
+    stream.faults = [fault]
+    with pytest.raises(error, match="Kinesis stream flights") as raised:
+        start_of(StreamService("flights", stream), StartingPosition("TRIM_HORIZON"), clock)
+    assert fix in raised.value.fix
+
+
+def test_terminal_errors_are_raised_at_once(stream, clock):
+    reading = Reading(stream, clock)
+    stream.faults = [client_error("AccessDeniedException")]
+    with pytest.raises(CredentialsError):
+        reading.poll()
+
+
+def test_shards_are_listed_page_by_page(clock):
+    stream = FakeKinesis(clock, 7, list_page=3)
+    assert len(StreamService("s", stream).shards()) == 7
+    assert stream.calls == ["list_shards"] * 3
+
+
+def test_arn_goes_as_an_arn(clock):
+    seen = {}
+
+    class Client(FakeKinesis):
+        def list_shards(self, **arguments):
+            seen.update(arguments)
+            return {"Shards": []}
+
+    StreamService("arn:aws:kinesis:us-east-1:1:stream/s", Client(clock)).shards()
+    assert seen == {"StreamARN": "arn:aws:kinesis:us-east-1:1:stream/s"}
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_b10_children_are_read_also_when_get_records_does_not_name_them(stream, clock, tells):
+    stream.tell_children = tells
+    stream.put(SHARD, 4)
+    for child in stream.split(SHARD):
+        stream.put(child, 2)
+    merged = stream.merge(*stream.open_shards())
+    stream.put(merged, 2)
+    reading = Reading(stream, clock)
+    assert sorted(reading.run(30)) == stream.all_numbers()
+
+
+def test_ahead_reads_the_same(stream, clock):
+    numbers = stream.put(SHARD, 50)
+    with ThreadPoolExecutor(2) as ahead:
+        assert Reading(stream, clock, ahead=ahead).run() == numbers
+
+
+def test_ahead_failure_is_made_good(stream, clock):
+    numbers = stream.put(SHARD, 7)
+    with ThreadPoolExecutor(1) as ahead:
+        reading = Reading(stream, clock, ahead=ahead)
+        ahead.submit(lambda: None).result()
+        stream.put(SHARD, 0)
+        reading.poll()
+        ahead.submit(lambda: None).result()
+        stream.faults = [client_error("ExpiredIteratorException")]
+        assert reading.run() == numbers
+
+
+def test_b7_latest_is_fixed_at_start_up(stream, clock):
+    stream.put(SHARD, 3)
+    clock.advance(1)
+    reading = Reading(stream, clock, "LATEST")
+    numbers = stream.put(SHARD, 2)
+    clock.advance(60)
+    assert reading.run(5) == numbers
+    assert stream.iterators[0]["ShardIteratorType"] == "AT_TIMESTAMP"
+
+
+def test_b7_at_and_after_sequence_number(stream, clock):
+    numbers = stream.put(SHARD, 5)
+    assert Reading(stream, clock, StartingPosition.at({SHARD: numbers[2]})).run(5) == numbers[2:]
+    assert Reading(stream, clock, StartingPosition.after({SHARD: numbers[2]})).run(5) == numbers[3:]
+
+
+@pytest.mark.parametrize("start", ["AT_TIMESTAMP", "latest", ""])
+def test_start_must_be_a_name_that_stands_alone(start):
+    with pytest.raises(ConfigurationError, match="no starting position"):
+        StartingPosition.parse(start)
+
+
+def test_start_must_have_sequence_numbers():
+    with pytest.raises(ConfigurationError, match="no sequence number"):
+        StartingPosition.after({SHARD: "LATEST"})
+
+
+@pytest.mark.parametrize("until", ["2026-01-01", {}, {SHARD: "x"}, True, 1.5])
+def test_until_must_be_an_end(until):
+    with pytest.raises(ConfigurationError, match="no end of reading"):
+        check_until(until)
+
+
+def test_until_sequence_numbers_cuts_the_page_and_ends_shards_not_named(clock):
+    stream = FakeKinesis(clock, 3)
+    numbers = stream.put(SHARD, 8)
+    stream.put("shardId-000000000001", 2)
+    reading = Reading(stream, clock, until={SHARD: numbers[4]})
+    reading.run(20)
+    assert reading.left.done
+    assert sorted(reading.numbers) == sorted(numbers[:5] + stream.all_numbers()[8:])
+
+
+def test_until_sequence_number_reads_the_children_too(stream, clock):
+    first = stream.put(SHARD, 2)
+    stream.put(SHARD, 1)  # someone else's, behind our last
+    left_child, _ = stream.split(SHARD)
+    second = stream.put(left_child, 2)
+    reading = Reading(stream, clock, until={SHARD: first[-1], left_child: second[0]})
+    assert reading.run(20) == [*first, second[0]]
+    assert reading.left.done
+
+
+def test_until_sequence_number_behind_a_restored_position_ends_at_once(stream, clock):
+    numbers = stream.put(SHARD, 5)
+    reading = Reading(stream, clock, StartingPosition.after({SHARD: numbers[3]}), until={SHARD: numbers[1]})
+    assert reading.run(3) == []
+    assert reading.left.done
+
+
+def test_until_time_reads_what_arrived_by_then_and_ends_when_idle(stream, clock):
+    before = stream.put(SHARD, 4)
+    until_ms = clock.now_ms() + 500
+    reading = Reading(stream, clock, until=until_ms)
+    reading.run(3)
+    assert reading.numbers == before
+    assert not reading.left.done
+    clock.advance((until_ms - clock.now_ms()) / 1000)
+    at_the_end = stream.put(SHARD, 1)
+    clock.advance(0.001)
+    stream.put(SHARD, 1)
+    reading.run(20)
+    assert reading.left.done
+    assert reading.numbers == before + at_the_end
+    assert until_ms + SLACK_MS < clock.now_ms() < until_ms + SLACK_MS + 2000
+
+
+def test_b9_until_time_survives_arrivals_out_of_order(stream, clock):
+    until_ms = clock.now_ms()
+    clock.advance(SLACK_MS / 1000 / 2)
+    stream.put(SHARD, 3)
+    clock.advance(-SLACK_MS / 1000)
+    wanted = stream.put(SHARD, 1)
+    clock.advance(10)
+    stream.put(SHARD, 1)
+    reading = Reading(stream, clock, until=until_ms)
+    reading.run(20)
+    assert reading.left.done
+    assert reading.numbers == wanted
+
+
+def test_stop_file_appears_while_reading(stream, clock, tmp_path):
+    stop = StopFile(str(tmp_path / "stop.json"))
+    numbers = stream.put(SHARD, 7)
+    reading = Reading(stream, clock, until=stop)
+    reading.poll()
+    stop.write({SHARD: numbers[4]})
+    reading.run()
+    assert reading.left.done
+    assert reading.numbers == numbers[:5]
+    assert [path.name for path in tmp_path.iterdir()] == ["stop.json"]
+
+
+def test_stop_file_null_and_missing_shards_end_when_caught_up(clock, tmp_path):
+    stream = FakeKinesis(clock, 3)
+    numbers = stream.put("shardId-000000000002", 4)
+    stop = StopFile(str(tmp_path / "stop.json"))
+    stop.write({SHARD: None})
+    reading = Reading(stream, clock, until=stop)
+    assert reading.run(30) == numbers
+    assert reading.left.done
+
+
+def test_stop_file_empty_object_stops_everything_where_it_stands(clock, tmp_path):
+    stream = FakeKinesis(clock, 2)
+    stream.put(SHARD, 9)
+    stop = StopFile(str(tmp_path / "stop.json"))
+    reading = Reading(stream, clock, until=stop)
+    reading.poll()
+    stop.write({})
+    reading.run(5)
+    assert reading.left.done
+    assert len(reading.numbers) == 3
+
+
+@pytest.mark.parametrize("content", [b"", b'{"shardId', b"[]"])
+def test_stop_file_not_complete_is_not_there_yet(tmp_path, content):
+    path = tmp_path / "stop.json"
+    path.write_bytes(content)
+    assert StopFile(str(path)).read() is None
+    path.write_text(json.dumps({SHARD: None}))
+    assert StopFile(str(path)).read() == {SHARD: None}
+
+
+def test_iter_pages_reads_a_stream_without_beam(clock):
+    stream = FakeKinesis(clock, 2)
+    for shard_id in stream.open_shards():
+        stream.put(shard_id, 5)
+    stream.split(SHARD)
+    pages = list(iter_pages("s", until={SHARD: "1"}, kinesis=stream, clock=clock))
+    numbers = [number for page in pages for number in page["sequence_number"].to_pylist()]
+    assert sorted(numbers) == stream.all_numbers()[5:]
+    pages = list(iter_pages("s", until=clock.now_ms(), kinesis=stream, clock=clock))
+    assert sum(page.num_rows for page in pages) == 10
+
+
+def test_sub_sequence_numbers_order_positions():
+    at = ShardPosition("AT_SEQUENCE_NUMBER", "7", 1)
+    assert ShardPosition.after("6", 9).order < at.order < ShardPosition.after("7", 1).order
+    assert ShardPosition("TRIM_HORIZON").order < ShardPosition.after("0").order < ShardPosition("SHARD_END").order
