@@ -32,14 +32,12 @@ def write_parquet(
         metadata: key-value metadata of the file.
     """
     names = schema.arrow.names
-    table = pa.Table.from_batches([batch.select(names) for batch in batches], schema.arrow)
     # Hundreds of small chunks cost the writer more than the copy that joins them.
-    table = table.combine_chunks().replace_schema_metadata(dict(metadata) if metadata else None)
+    table = pa.Table.from_batches([batch.select(names) for batch in batches], schema.arrow).combine_chunks()
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        table,
+    with pq.ParquetWriter(
         sink,
-        row_group_size=_rows_per_block(table, settings.block_size_bytes),
+        schema.arrow,
         version=_FORMAT_VERSION[settings.writer_version],
         data_page_version=_PAGE_VERSION[settings.writer_version],
         data_page_size=settings.page_size_bytes,
@@ -47,7 +45,10 @@ def write_parquet(
         use_dictionary=settings.enable_dictionary_compression,
         use_deprecated_int96_timestamps=True,
         store_schema=False,
-    )
+    ) as writer:
+        writer.write_table(table, _rows_per_block(table, settings.block_size_bytes))
+        if metadata:
+            writer.add_key_value_metadata(dict(metadata))
     return sink.getvalue().to_pybytes()
 
 

@@ -125,7 +125,10 @@ def check_prefixes(prefix: str, error_prefix: str, *, partitioning: bool) -> str
         return problem
     keyed = "!{partitionKeyFrom" in prefix
     if keyed and not partitioning:
-        return "Dynamic Partitioning Namespaces can only be part of a prefix expression when Dynamic Partitioning is enabled."
+        return (
+            "Dynamic Partitioning Namespaces can only be part of a prefix expression "
+            "when Dynamic Partitioning is enabled."
+        )
     if partitioning and not keyed:
         return "S3 Prefix should contain Dynamic Partitioning namespaces when Dynamic Partitioning is enabled"
     if "!{" in prefix and not error_prefix:

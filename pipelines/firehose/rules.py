@@ -36,7 +36,7 @@ def parameters(processor: Request) -> dict[str, str]:
 def is_converting(s3: Request) -> bool:
     """Whether format conversion is on (A1.16: it is unless it says otherwise)."""
     conversion = s3.get("DataFormatConversionConfiguration")
-    return bool(conversion) and conversion.get("Enabled", True) is not False
+    return conversion is not None and bool(conversion) and conversion.get("Enabled", True) is not False
 
 
 def is_partitioning(s3: Request) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
@@ -69,6 +70,35 @@ def client(service: str, *, max_attempts: int = 5, max_pool_connections: int = 1
     )
     with aws_errors(f"{service} client"):
         return boto3.session.Session().client(service, config=config)
+
+
+def s3_filesystem() -> Any:
+    """A `pyarrow.fs.S3FileSystem` with the endpoint, the region and the credentials of `client("s3")`.
+
+    Raises:
+        ConfigurationError: no region is configured.
+        CredentialsError: no credentials are configured.
+    """
+    from pyarrow.fs import S3FileSystem  # starts the AWS SDK for C++: only for those who read through Arrow
+
+    meta = client("s3").meta
+    with aws_errors("S3"):
+        found = boto3.session.Session().get_credentials()
+        if found is None:
+            raise NoCredentialsError
+        credentials = found.get_frozen_credentials()
+    endpoint = urlsplit(meta.endpoint_url)
+    on_aws = ".amazonaws." in endpoint.netloc
+    return S3FileSystem(
+        access_key=credentials.access_key,
+        secret_key=credentials.secret_key,
+        session_token=credentials.token,
+        region=meta.region_name,
+        scheme=endpoint.scheme,
+        endpoint_override=None if on_aws else endpoint.netloc,
+        connect_timeout=5,
+        request_timeout=60,
+    )
 
 
 @contextmanager

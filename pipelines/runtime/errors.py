@@ -24,20 +24,13 @@ class HydrantError(Exception):
         fix: the command or change that mends it; empty when there is none.
     """
 
-    def __init__(self, message: str, *, fix: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, fix: str = "") -> None:
+        super().__init__(message, fix)  # both, so that pickle and Beam can make the same error again
         self.message = message
         self.fix = fix
 
     def __str__(self) -> str:
         return f"{self.message} Fix: {self.fix}" if self.fix else self.message
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.message, self.fix)
-
-
-def _rebuild(kind: type[HydrantError], message: str, fix: str) -> HydrantError:
-    return kind(message, fix=fix)
 
 
 class TransientError(HydrantError):

@@ -82,9 +82,7 @@ def _primitive(name: str, rules: Rules) -> Coercion:
 
 def number_text(value: float | Decimal) -> str:
     """A JSON number in a string column: integers as they are, others as the shortest text of the double."""
-    if isinstance(value, int) and -(2**63) <= value < 2**64:
-        return str(value)
-    return orjson.dumps(float(value)).decode() if math.isfinite(float(value)) else str(float(value))
+    return str(value) if isinstance(value, int) and -(2**63) <= value < 2**64 else repr(float(value))
 
 
 def _scalar_text(value: Any) -> str:

@@ -17,8 +17,10 @@ from pipelines.firehose.schema import TableSchema
 
 _FEW: Final = 24
 """Fewer lines than these are converted sooner by the slow path than by a call of the reader (about 0.4 ms)."""
-_LINES_A_TRY: Final = 64
-"""A page of n lines is tried again at most n / 64 times; what is left then takes the slow path."""
+_CALL: Final = 200
+"""A call of the reader costs as much as reading so many lines."""
+_IN_VAIN: Final = 4
+"""A page of n lines may have 4 n lines read in vain; what is left then takes the slow path (it costs as much as 7)."""
 _REST_PAGES: Final = 8
 """After a page that was mostly slow, the fast path is tried again only on every eighth page."""
 
@@ -114,12 +116,12 @@ class RecordConverter:
         """Reads all lines, in spans around those at fault, whose records are flagged in `slow`."""
         self._fast.begin_page()
         count = len(lines.owners)
-        tries = 2 + count // _LINES_A_TRY
+        in_vain = 0
         reads: list[tuple[int, list[pa.Array]]] = []
         spans = [(0, count)]
         while spans:
             low, high = spans.pop()
-            if tries == 0 or high - low < _FEW:
+            if in_vain > _IN_VAIN * count or high - low < _FEW:
                 slow[lines.owners[low:high]] = True
                 continue
             result = self._fast.read(*lines.span(low, high))
@@ -128,7 +130,7 @@ class RecordConverter:
                 if result.open_rows is not None:
                     slow[lines.owners[low:high][result.open_rows]] = True
                 continue
-            tries -= 1
+            in_vain += _CALL + (high - low if result.row is None else result.row)
             if result.row is not None and low + result.row < high:
                 fault = low + result.row
                 slow[lines.owners[fault]] = True

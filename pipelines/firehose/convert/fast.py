@@ -16,11 +16,21 @@ import pyarrow.json as pj
 from pipelines.firehose.convert.keys import KeyCheck
 from pipelines.firehose.convert.lines import Flags, Positions
 from pipelines.firehose.convert.rules import Rules
-from pipelines.firehose.convert.vectors import Finish, Reading, any_of, finish_array, finish_struct, reading
+from pipelines.firehose.convert.vectors import (
+    NUMBER,
+    WIDE_NUMBER,
+    Finish,
+    Reading,
+    any_of,
+    finish_array,
+    finish_struct,
+    reading,
+)
 from pipelines.firehose.schema import ArrayType, DecimalType, HiveType, MapType, StructType, TableSchema, parts
 
 _CHANGES_A_PAGE: Final = 3
 _KIND_CHANGED: Final = re.compile(r"Column\((.*)\) changed from \w+ to (\w+) in row 0$", re.DOTALL)
+_OUT_OF_RANGE: Final = re.compile(r"Failed to convert JSON to int(?:8|16|32), couldn't parse:-?\d+$")
 _ROW: Final = re.compile(r" in row (\d+)$")
 _VALUE: Final = re.compile(r"couldn't parse:(\S+)$|decimal256\(\d+, \d+\): (\S+) requires")
 
@@ -58,6 +68,7 @@ class FastReader:
         self._kinds: dict[str, str] = {}
         self._rules = rules
         self._tolerant = False
+        self._wide = False
         self._changes: dict[str, int] = {}
         keys = [rules.json_key(column.name) for column in schema.columns]
         types = {type(part) for column in schema.columns for part in parts(column.type)}
@@ -70,6 +81,9 @@ class FastReader:
     def begin_page(self) -> None:
         """Allows the reader to change its mind again; a page cannot make it do so endlessly."""
         self._changes = {}
+        if self._wide:
+            self._wide = False
+            self._plan()
 
     def read(self, text: pa.Buffer, starts: Positions) -> Read | Refused:
         """Reads the lines of `text` that begin at `starts` (see `Lines`)."""
@@ -109,6 +123,10 @@ class FastReader:
         if message.endswith("unexpected field") and not tolerant:
             self._tolerant = True
             return True
+        if _OUT_OF_RANGE.search(message) and not self._wide:
+            self._wide = True
+            self._plan()
+            return True
         found = _KIND_CHANGED.search(message)
         if not found:
             return False
@@ -146,6 +164,8 @@ class FastReader:
             return pa.struct(fields), functools.partial(finish_struct, children=children)
         known = self._readings.setdefault(path, reading(hive, self._rules))
         kind = self._kinds.setdefault(path, next(iter(known.kinds)))
+        if kind == NUMBER and self._wide and WIDE_NUMBER in known.kinds:
+            kind = WIDE_NUMBER
         return known.kinds[kind], known.finish[kind]
 
 

@@ -75,7 +75,7 @@ class SlowReader:
             raise invalid_characters() from error
         if _skip_space(text, 0) == len(text):
             raise empty_record()
-        if record.count(b"{") + record.count(b"[") > MAX_DEPTH and _depth(record) > MAX_DEPTH:
+        if record.count(b"{") + record.count(b"[") > MAX_DEPTH and _is_deeper(record, MAX_DEPTH):
             raise highly_nested()
         if not self._exact:
             try:
@@ -102,17 +102,18 @@ def _skip_space(text: str, position: int) -> int:
     return found.end() if found else position
 
 
-def _depth(record: bytes) -> int:
-    """How deep objects and arrays are nested, brackets in strings left out; defined for malformed text too."""
-    depth = deepest = 0
+def _is_deeper(record: bytes, limit: int) -> bool:
+    """Whether objects and arrays are nested deeper, brackets in strings left out; defined for malformed text too."""
+    depth = 0
     for found in _STRUCTURE.finditer(record):
         first = found[0][:1]
         if first in b"[{":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > limit:
+                return True
         elif first in b"]}":
             depth -= 1
-    return deepest
+    return False
 
 
 def _integer(text: str) -> int | float:

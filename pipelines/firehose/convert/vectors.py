@@ -28,6 +28,8 @@ from pipelines.firehose.schema import (
 )
 
 NUMBER: Final = "number"
+WIDE_NUMBER: Final = "wide number"
+"""Integers read into 64 bits, when one of them is out of the column's range: the reader would not say which one."""
 STRING: Final = "string"
 BOOLEAN: Final = "boolean"
 
@@ -125,8 +127,9 @@ def _leaf(hive: HiveType, rules: Rules) -> tuple[dict[str, pa.DataType], dict[st
     target = arrow_type(hive)
     match hive:
         case PrimitiveType(name) if name in INTEGER_BITS:
-            kinds = {NUMBER: target, STRING: pa.string()} if rules.lenient else {NUMBER: target}
-            return kinds, {NUMBER: _as_it_is, STRING: functools.partial(_parse, form=_INTEGER_18, target=target)}
+            kinds = {NUMBER: target, WIDE_NUMBER: pa.int64()} | ({STRING: pa.string()} if rules.lenient else {})
+            parse = functools.partial(_parse, form=_INTEGER_18, target=target)
+            return kinds, {NUMBER: _as_it_is, WIDE_NUMBER: functools.partial(_cast, target=target), STRING: parse}
         case PrimitiveType("float" | "double"):
             # Read as a double also when the column is 32 bits wide: text to float in one step would round differently.
             kinds = {NUMBER: pa.float64(), STRING: pa.string()} if rules.lenient else {NUMBER: pa.float64()}

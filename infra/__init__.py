@@ -1,0 +1,1 @@
+"""Stand-ins for AWS, images and provisioning. Nothing in `pipelines/` imports this."""

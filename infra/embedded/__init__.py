@@ -1,0 +1,1 @@
+"""The embedded default: stand-ins that need no Docker."""

@@ -1,0 +1,54 @@
+"""What a shard takes and gives in a second (B6, B8)."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class TokenBucket:
+    """Grants `rate` tokens a second, and at most a second's worth at once.
+
+    Attributes:
+        rate: tokens a second.
+        tokens: what is left now; negative after a grant that was larger than the bucket.
+        at_ms: when `tokens` was true.
+    """
+
+    rate: float
+    tokens: float
+    at_ms: int
+
+    def take(self, amount: float, now_ms: int) -> bool:
+        """Takes `amount` if it is there."""
+        self.tokens = min(self.rate, self.tokens + (now_ms - self.at_ms) * self.rate / 1000)
+        self.at_ms = now_ms
+        if self.tokens < min(amount, self.rate):
+            return False
+        self.tokens -= amount
+        return True
+
+
+class ShardLimits:
+    """1 MiB/s and 1,000 records/s in, 2 MiB/s and 5 calls/s out."""
+
+    def __init__(self, now_ms: int) -> None:
+        self._bytes_in = TokenBucket(1 << 20, 1 << 20, now_ms)
+        self._records_in = TokenBucket(1_000, 1_000, now_ms)
+        self._bytes_out = TokenBucket(2 << 20, 2 << 20, now_ms)
+        self._calls_out = TokenBucket(5, 5, now_ms)
+
+    def may_put(self, size: int, now_ms: int) -> bool:
+        """Whether a record of `size` bytes may come in now."""
+        if not self._records_in.take(1, now_ms):
+            return False
+        if self._bytes_in.take(size, now_ms):
+            return True
+        self._records_in.tokens += 1
+        return False
+
+    def may_read(self, now_ms: int) -> bool:
+        """Whether a GetRecords may be answered now; after a large answer not before it is paid off (B8)."""
+        return self._bytes_out.take(0, now_ms) and self._bytes_out.tokens >= 0 and self._calls_out.take(1, now_ms)
+
+    def has_read(self, size: int) -> None:
+        """Books an answer of `size` bytes."""
+        self._bytes_out.tokens -= size

@@ -1,0 +1,99 @@
+"""What the command line finds by entry points: targets and scenarios (docs/decisions/0006)."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from pipelines.firehose.chunk import DeliveredObject
+from pipelines.firehose.ledger import Account
+from pipelines.kinesis.put import Record
+from pipelines.runtime.errors import NotFoundError
+from pipelines.runtime.processes import Child
+
+
+class Target(Protocol):
+    """Where the AWS services of a run are."""
+
+    name: str
+    runs_handlers_in_process: bool
+    children: Sequence[Child]
+    env: dict[str, str]
+
+    def started(self) -> AbstractContextManager[Self]:
+        """Starts what must be started, and sets the AWS SDK's environment variables while the context is open."""
+
+
+class Workload(Protocol):
+    """The records a scenario puts."""
+
+    def __len__(self) -> int: ...
+
+    def records(self) -> Iterator[Record]:
+        """In the order in which they are put."""
+
+
+class Verdict(Protocol):
+    """A scenario's comparison of what came out with its oracle."""
+
+    equal: bool
+    problems: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """For `hydrant run --json`: at least ours, expected and equal."""
+
+    def table(self) -> Any:
+        """A rich renderable."""
+
+
+class Scenario(Protocol):
+    """One folder of `scenarios/`."""
+
+    name: str
+    summary: str
+    folder: Path
+    delivery_stream: str
+    handler: str
+
+    def provision(self) -> None:
+        """Creates what it declares."""
+
+    def workload(self, count: int | None, seed: int) -> Workload:
+        """What to put: `count` records, or all there are."""
+
+    def verify(self, workload: Any, account: Account, objects: Sequence[DeliveredObject]) -> Verdict:
+        """Holds the result against the oracle."""
+
+
+def find_target(name: str) -> Target:
+    """The target called `name`.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    found: Target = _find("hydrant.targets", "target", name)()
+    return found
+
+
+def find_scenario(name: str) -> Scenario:
+    """The scenario called `name`.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    found: Scenario = _find("hydrant.scenarios", "scenario", name)
+    return found
+
+
+def scenarios() -> dict[str, Scenario]:
+    """All scenarios, by name."""
+    return {found.name: found.load() for found in entry_points(group="hydrant.scenarios")}
+
+
+def _find(group: str, what: str, name: str) -> Any:
+    found = entry_points(group=group)
+    if name not in found.names:
+        message = f"There is no {what} {name!r}; there are: {', '.join(sorted(found.names)) or 'none'}."
+        raise NotFoundError(message, fix="`hydrant list`" if found.names else "`make setup`")
+    return found[name].load()

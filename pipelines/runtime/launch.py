@@ -1,0 +1,164 @@
+"""Running a pipeline on Prism and seeing it to its end, whatever the end is."""
+
+import contextlib
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+import apache_beam as beam
+import grpc
+from apache_beam.options.pipeline_options import PortableOptions, PrismRunnerOptions
+from apache_beam.portability.api import beam_job_api_pb2
+from apache_beam.runners.portability.portable_metrics import from_monitoring_infos
+from apache_beam.runners.runner import PipelineState
+
+from pipelines.runtime import errors
+from pipelines.runtime.clock import Clock, SystemClock
+from pipelines.runtime.metrics import NAMESPACE
+from pipelines.runtime.options import HydrantOptions
+from pipelines.runtime.prism import find_prism
+from pipelines.runtime.processes import Child, free_port
+
+Snapshot = dict[str, dict[str, float]]
+"""Stage -> metric -> value: counters, gauges and the mean of distributions."""
+
+_POLL_S: Final = 0.2
+_ENDED: Final = frozenset({PipelineState.DONE, PipelineState.FAILED, PipelineState.CANCELLED})
+_OURS: Final = re.compile(r"pipelines\.[\w.]+\.(\w+): (.+)")
+_STEP: Final = re.compile(r" \[while running '[^']*'\]")
+
+
+def run_pipeline(
+    build: Callable[[beam.Pipeline], None],
+    options: HydrantOptions,
+    *,
+    on_tick: Callable[[Snapshot], None] | None = None,
+    children: Sequence[Child] = (),
+    clock: Clock | None = None,
+) -> Snapshot:
+    """Runs a pipeline to its end and returns its last metrics.
+
+    Prism is a child process of ours, started and stopped here; the DoFns run in this process.
+
+    Args:
+        build: draws the graph into the pipeline it is given.
+        options: `HydrantOptions.for_runner(...)`.
+        on_tick: called about five times a second with the metrics; what it raises ends the run.
+        children: processes the run depends on; the run ends when one of them does.
+        clock: for the pauses between polls.
+
+    Raises:
+        RunnerError: Prism or one of `children` died, or the pipeline failed with an error that is not one of ours.
+        HydrantError: the error a DoFn raised, as it raised it.
+    """
+    clock = clock or SystemClock()
+    with _prism(options) as prism:
+        pipeline = beam.Pipeline(options=options)
+        build(pipeline)
+        try:
+            result = pipeline.run()
+        except Exception as error:
+            prism.check()
+            if isinstance(error, errors.HydrantError):
+                raise
+            message = f"The pipeline could not be submitted: {error}"
+            raise errors.RunnerError(message, fix="run again with -v for the whole story") from error
+        return _watch(result, [prism, *children], on_tick, clock)
+
+
+def _watch(
+    result: Any, children: Sequence[Child], on_tick: Callable[[Snapshot], None] | None, clock: Clock
+) -> Snapshot:
+    waiter = _Waiter(result)
+    waiter.start()
+    while True:
+        ended = not waiter.is_alive()
+        for child in children:
+            if not ended:
+                child.check()
+        if ended:
+            break
+        if on_tick is not None:
+            with contextlib.suppress(grpc.RpcError):  # a child that died is noticed above, on the next round
+                on_tick(snapshot(result))
+        waiter.join(_POLL_S)
+    if waiter.state != PipelineState.DONE:
+        clock.sleep(_POLL_S)  # a process that took the pipeline down with it may not be reaped yet
+        for child in children:
+            child.check()
+        raise _cause(waiter.reason)
+    last: Snapshot = {}
+    with contextlib.suppress(grpc.RpcError):
+        last = snapshot(result)
+        if on_tick is not None:
+            on_tick(last)
+    return last
+
+
+class _Waiter(threading.Thread):
+    """Waits for the job on a thread of its own: Beam's call cannot be interrupted."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__(name="wait-for-job", daemon=True)
+        self.state = PipelineState.UNKNOWN
+        self.reason = ""
+        self._result = result
+
+    def run(self) -> None:
+        try:
+            self.state = self._result.wait_until_finish()
+        except Exception as error:  # Beam raises RuntimeError, grpc its own
+            self.state = PipelineState.FAILED
+            self.reason = str(error)
+
+
+def snapshot(result: Any) -> Snapshot:
+    """The metrics of a running or ended job, summed over its steps.
+
+    Beam's `result.metrics()` remembers its first answer, so the job service is asked directly. Values are the
+    attempted ones: what bundles under way have counted so far is in them.
+    """
+    request = beam_job_api_pb2.GetJobMetricsRequest(job_id=result._job_id)
+    answer = result._job_service.GetJobMetrics(request, timeout=5).metrics
+    merged: dict[Any, float] = {}
+    for infos in (answer.attempted, answer.committed):
+        counters, distributions, gauges, *_ = from_monitoring_infos(infos, user_metrics_only=True)
+        found = {key: float(value) for key, value in counters.items()}
+        found |= {key: float(value.value) for key, value in gauges.items() if value.value is not None}
+        found |= {key: value.sum / value.count for key, value in distributions.items() if value.count}
+        for key, value in found.items():
+            merged[key] = max(value, merged.get(key, value))
+    stages: Snapshot = {}
+    for key, value in merged.items():
+        if key.metric.namespace.startswith(NAMESPACE):
+            stage = stages.setdefault(key.metric.namespace.removeprefix(NAMESPACE), {})
+            stage[key.metric.name] = stage.get(key.metric.name, 0.0) + value
+    return stages
+
+
+def _cause(reason: str) -> errors.HydrantError:
+    """The error of ours that a DoFn raised, read back from the job's last message."""
+    raised = [match for match in _OURS.finditer(reason) if hasattr(errors, match.group(1))]
+    if raised:
+        kind = getattr(errors, raised[-1].group(1))
+        message, _, fix = _STEP.sub("", raised[-1].group(2)).partition(" Fix: ")
+        return kind(message.strip(), fix=fix.strip())  # type: ignore[no-any-return]
+    lines = [line.strip() for line in reason.strip().splitlines() if line.strip()]
+    message = f"The pipeline failed: {_STEP.sub('', lines[-1]) if lines else 'the runner gave no reason.'}"
+    return errors.RunnerError(message, fix="run again with -v for the whole story")
+
+
+@contextlib.contextmanager
+def _prism(options: HydrantOptions) -> Iterator[Child]:
+    location = find_prism(options.view_as(PrismRunnerOptions).prism_location)
+    port = free_port()
+    child = Child(
+        "Prism", [str(location), f"--job_port={port}", "--serve_http=false", "--log_level=error", "--log_kind=text"]
+    )
+    try:
+        child.ready_at(port, options.start_timeout_s)
+        options.view_as(PortableOptions).job_endpoint = f"localhost:{port}"
+        yield child
+    finally:
+        child.stop()
