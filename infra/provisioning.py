@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from botocore.exceptions import ClientError
+
 from pipelines.runtime.aws import aws_errors, client, error_code, validate_shape
 from pipelines.runtime.clock import Clock, SystemClock
-from pipelines.runtime.errors import ConfigurationError, TransientError
-
-from botocore.exceptions import ClientError
+from pipelines.runtime.errors import ConfigurationError, EndpointDownError
 
 _EXISTS: Final = frozenset({
     "AlreadyExistsException", "BucketAlreadyOwnedByYou", "BucketAlreadyExists", "ResourceConflictException",
@@ -47,3 +47,36 @@ def provision(folder: Path, *, skip: frozenset[str] = frozenset({"lambda"}), clo
         if (service, operation) == ("kinesis", "create_stream"):
             _wait_until_active(_request(path, service, operation)["StreamName"], clock)
     return called
+
+
+def _request(path: Path, service: str, operation: str) -> dict[str, Any]:
+    try:
+        request: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        validate_shape(service, "".join(word.title() for word in operation.split("_")), request)
+    except (ValueError, ConfigurationError) as error:
+        message = f"{path} is no request of {service} {operation}: {error}"
+        raise ConfigurationError(message, fix="AWS's API reference has its shape") from error
+    return request
+
+
+def _call(service: str, operation: str, request: dict[str, Any], file: str) -> None:
+    with aws_errors(f"{service} {operation} of {file}"):
+        try:
+            getattr(client(service), operation)(**request)
+        except ClientError as error:
+            if error_code(error) not in _EXISTS:
+                raise
+
+
+def _wait_until_active(stream: str, clock: Clock) -> None:
+    kinesis = client("kinesis")
+    give_up_s = clock.monotonic_s() + _ACTIVE_TIMEOUT_S
+    while True:
+        with aws_errors(f"Kinesis stream {stream}"):
+            status = kinesis.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]["StreamStatus"]
+        if status == "ACTIVE":
+            return
+        if clock.monotonic_s() > give_up_s:
+            message = f"Kinesis stream {stream} is still {status} after {_ACTIVE_TIMEOUT_S:.0f} s."
+            raise EndpointDownError(message, fix="look at the stream in the console, or start the stand-in again")
+        clock.sleep(0.2)

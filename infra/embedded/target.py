@@ -1,8 +1,6 @@
 """The embedded default: stand-ins on loopback, in processes of their own."""
 
 import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -54,14 +52,3 @@ class EmbeddedTarget:
                 child.stop()
             os.environ.clear()
             os.environ.update(before)
-
-
-def wait_for_interrupt() -> None:
-    """Returns at Ctrl-C or SIGTERM."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    try:
-        while not stop.wait(0.5):
-            pass
-    except KeyboardInterrupt:
-        return

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from pipelines.cli.up import wait_for_interrupt
 from pipelines.runtime.errors import AccountError, ConfigurationError
 
 
@@ -48,7 +49,10 @@ def command(
         else:
             _print(report, console)
         if keep:
-            place.wait(console)
+            for name, value in place.env.items():
+                console.print(f"export {name}={value}", soft_wrap=True)
+            console.print("The stand-ins are left running until Ctrl-C.")
+            wait_for_interrupt(place.children)
     if not report.passed:
         raise AccountError(_what_is_wrong(report), fix="run again with -v, and keep what is there with --keep")
 

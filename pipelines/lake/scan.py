@@ -21,7 +21,7 @@ from pipelines.firehose.schema import TableSchema, arrow_type, parse_hive_type, 
 from pipelines.lake.catalog import Partition
 from pipelines.lake.json_text import JsonReader, json_reader
 from pipelines.lake.location import ListedObject, Location, list_table_objects
-from pipelines.runtime.errors import ConfigurationError, EndpointDownError, InvalidDataError
+from pipelines.runtime.errors import ConfigurationError, EndpointDownError, HydrantError, InvalidDataError
 
 THREADS: Final = 16
 """Requests that run side by side; they wait for S3, they do not compute."""
@@ -81,9 +81,7 @@ class TableScan(ds.FileSystemDataset):
         self._json = _reader(table, columns)
         self._s3 = s3
         file_format = ds.ParquetFileFormat()
-        fragments = [
-            file_format.make_fragment(one.location, filesystem, _guarantee(keys, one)) for one in partitions
-        ]
+        fragments = [file_format.make_fragment(one.location, filesystem, _guarantee(keys, one)) for one in partitions]
         super().__init__(fragments, schema, file_format, filesystem)
 
     def scanner(self, columns: Sequence[str] | None = None, **options: Any) -> Any:
@@ -103,7 +101,9 @@ class TableScan(ds.FileSystemDataset):
         condition = options.get("filter")
         kept = list(self.get_fragments(condition))
         pruned = len(self._partitions) - len(kept)
-        objects = [(listed, one) for one, many in zip(kept, _parallel(self._list, kept), strict=True) for listed in many]
+        objects = [
+            (listed, one) for one, many in zip(kept, _parallel(self._list, kept), strict=True) for listed in many
+        ]
         if self._json is not None:
             read = sum(listed.size for listed, _ in objects)
             self.scanned.append(Scanned(read, len(objects), len(kept), pruned))
@@ -140,15 +140,19 @@ class TableScan(ds.FileSystemDataset):
 
     def _text_rows(self, reader: JsonReader, objects: Sequence[tuple[ListedObject, Any]]) -> Iterator[pa.RecordBatch]:
         for listed, partition in objects:
-            with _reading(listed.path), self.filesystem.open_input_stream(listed.path, compression=None) as stream:
-                body = stream.read()
             values = ds.get_partition_keys(partition.partition_expression)
-            for rows in reader.batches(listed.path, body):
-                keys = [
-                    pa.repeat(pa.scalar(values.get(field.name), field.type), rows.num_rows)
-                    for field in list(self.schema)[rows.num_columns :]
-                ]
-                yield pa.RecordBatch.from_arrays([*rows.columns, *keys], schema=self.schema)
+            try:
+                with _reading(listed.path), self.filesystem.open_input_stream(listed.path, compression=None) as stream:
+                    body = stream.read()
+                for rows in reader.batches(listed.path, body):
+                    keys = [
+                        pa.repeat(pa.scalar(values.get(field.name), field.type), rows.num_rows)
+                        for field in list(self.schema)[rows.num_columns :]
+                    ]
+                    yield pa.RecordBatch.from_arrays([*rows.columns, *keys], schema=self.schema)
+            except HydrantError as error:
+                self.error = error
+                raise
 
 
 def _reader(table: Mapping[str, Any], columns: TableSchema) -> JsonReader | None:

@@ -87,7 +87,9 @@ def _steps() -> Mapping[str, Step]:
 
 
 def _download(binary: Path) -> None:
-    machine = {"x86_64": "amd64", "amd64": "amd64", "arm64": "arm64", "aarch64": "arm64"}.get(platform.machine().lower())
+    machine = {"x86_64": "amd64", "amd64": "amd64", "arm64": "arm64", "aarch64": "arm64"}.get(
+        platform.machine().lower()
+    )
     system = platform.system().lower()
     if machine is None or system not in ("linux", "darwin"):
         message = f"Beam releases no Prism for {system} on {platform.machine()}"
