@@ -10,6 +10,9 @@ import signal
 import socket
 import sys
 import threading
+import traceback
+import uuid
+from contextlib import suppress
 from typing import Final
 
 import orjson
@@ -19,38 +22,50 @@ from infra.embedded.model.faults import DropConnectionError
 from infra.embedded.model.service import Kinesis
 from pipelines.runtime.clock import SystemClock
 
-_TARGET: Final = b"kinesis_20131202."
-_MAX_HEADER: Final = 64 * 1024
+_TARGET: Final = b"Kinesis_20131202."
+_MAX_HEAD: Final = 64 * 1024
 _MAX_BODY: Final = 32 * 1024 * 1024
-_REASONS: Final = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 413: b"Too Large", 500: b"Internal Server Error"}
+_REASONS: Final = {200: b"OK", 400: b"Bad Request", 500: b"Internal Server Error"}
+
+
+class _RefusedError(Exception):
+    """A request that is not HTTP as we speak it: the message is the status line's, and the connection ends."""
 
 
 class Server:
-    """Serves `kinesis` on a listening socket."""
+    """Serves `kinesis` on a listening socket.
+
+    `GET /_health` says that it runs, `POST /_faults` orders faults (`Faults.order`), anything else is a call.
+    """
 
     def __init__(self, kinesis: Kinesis, host: str, port: int) -> None:
         self._kinesis = kinesis
+        self._closed = False
         self._listener = socket.create_server((host, port), backlog=256)
         self.port: int = self._listener.getsockname()[1]
 
     def serve_forever(self) -> None:
         """Accepts connections until `close`."""
-        while True:
+        while not self._closed:
             try:
                 connection, _ = self._listener.accept()
             except OSError:
-                return
+                continue  # the client is gone already, or `close` was called
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def close(self) -> None:
         """Stops accepting."""
+        self._closed = True
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes `accept`, which closing alone does not
         self._listener.close()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection:
+        buffered = b""
+        # The client may go away at any time, and a fault may be ordered that ends the connection.
+        with connection, suppress(OSError, DropConnectionError):
             try:
-                buffered = b""
                 while True:
                     request, buffered = _read_request(connection, buffered)
                     if request is None:
@@ -58,50 +73,74 @@ class Server:
                     head, body = request
                     status, answer, extra = self._answer(head, body)
                     connection.sendall(
-                        b"HTTP/1.1 %d %s\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: %d\r\n%s\r\n"
-                        % (status, _REASONS.get(status, b"Error"), len(answer), extra)
+                        b"HTTP/1.1 %d %s\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: %d\r\n"
+                        b"x-amzn-RequestId: %s\r\n%s\r\n"
+                        % (status, _REASONS.get(status, b"Error"), len(answer), str(uuid.uuid4()).encode(), extra)
                         + answer
                     )
-            except (OSError, DropConnectionError):
-                return  # the client went away, or a test ordered it
+                    if _header(head, b"connection").lower() == b"close":
+                        return
+            except _RefusedError as error:
+                refusal = b"HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                connection.sendall(refusal % str(error).encode())
+                connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(1)
+                while connection.recv(65_536):  # closing on unread bytes would reset the connection under our answer
+                    pass
 
     def _answer(self, head: bytes, body: bytes) -> tuple[int, bytes, bytes]:
-        path = head.split(b" ", 2)[1]
-        if path == b"/_health":
-            return 200, b'{"status":"running"}', b""
+        """Status, body and further header lines."""
         try:
+            path = head.split(b" ", 2)[1]
+            if path == b"/_health":
+                return 200, b'{"status":"running"}', b""
+            request = orjson.loads(body or b"{}")
             if path == b"/_faults":
-                self._kinesis.faults.order(orjson.loads(body))
+                self._kinesis.faults.order(request)
                 return 200, b"{}", b""
-            operation = _header(head, b"x-amz-target").lower().partition(_TARGET)[2]
-            name = _header(head, b"x-amz-target")[-len(operation) :].decode() if operation else ""
-            answer = self._kinesis.call(name, orjson.loads(body or b"{}"))
+            service, _, operation = _header(head, b"x-amz-target").rpartition(b".")
+            if service + b"." != _TARGET:
+                return _error("UnknownOperationException", "X-Amz-Target names no operation of Kinesis.", 400)
+            answer = self._kinesis.call(operation.decode(), request)
             return 200, answer if isinstance(answer, bytes) else orjson.dumps(answer), b""
         except KinesisError as error:
-            described = orjson.dumps({"__type": error.code, "message": error.message})
-            return error.status, described, b"x-amzn-ErrorType: %s\r\n" % error.code.encode()
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            described = orjson.dumps(
-                {"__type": "SerializationException", "message": f"{type(error).__name__}: {error}"}
-            )
-            return 400, described, b"x-amzn-ErrorType: SerializationException\r\n"
+            return _error(error.code, error.message, error.status)
+        except (DropConnectionError, MemoryError):
+            raise
+        except (orjson.JSONDecodeError, AttributeError, IndexError, KeyError, TypeError) as error:
+            # The request has another form than its operation: what fits is checked by the service model, and what
+            # the model leaves out, e.g. each entry of PutRecords for speed, shows here.
+            return _error("SerializationException", f"{type(error).__name__}: {error}", 400)
+        except Exception as error:
+            traceback.print_exc()
+            return _error("InternalFailure", f"{type(error).__name__}: {error}", 500)
+
+
+def _error(code: str, message: str, status: int) -> tuple[int, bytes, bytes]:
+    described = orjson.dumps({"__type": code, "message": message})
+    return status, described, b"x-amzn-ErrorType: %s\r\n" % code.encode()
 
 
 def _read_request(connection: socket.socket, buffered: bytes) -> tuple[tuple[bytes, bytes] | None, bytes]:
-    """One request's head and body, and what was read beyond it; None when the client is done."""
+    """One request's head and body, and what was read beyond it; None when the client is done.
+
+    Raises:
+        _RefusedError: it is too large, chunked, or has no readable length.
+    """
     while (end := buffered.find(b"\r\n\r\n")) < 0:
+        if len(buffered) > _MAX_HEAD:
+            message = "431 Request Header Fields Too Large"
+            raise _RefusedError(message)
         more = connection.recv(65_536)
-        if not more or len(buffered) > _MAX_HEADER:
+        if not more:
             return None, b""
         buffered += more
     head, buffered = buffered[:end], buffered[end + 4 :]
-    length = int(_header(head, b"content-length") or 0)
-    if length > _MAX_BODY:
-        return None, b""
-    if _header(head, b"expect").lower() == b"100-continue" and len(buffered) < length:
-        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+    length = _content_length(head)
     if len(buffered) >= length:
         return (head, buffered[:length]), buffered[length:]
+    if _header(head, b"expect").lower() == b"100-continue":
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
     body = bytearray(length)
     view = memoryview(body)
     view[: len(buffered)] = buffered
@@ -112,6 +151,20 @@ def _read_request(connection: socket.socket, buffered: bytes) -> tuple[tuple[byt
             return None, b""
         have += got
     return (head, bytes(body)), b""
+
+
+def _content_length(head: bytes) -> int:
+    if _header(head, b"transfer-encoding"):
+        message = "411 Length Required"
+        raise _RefusedError(message)
+    text = _header(head, b"content-length") or b"0"
+    if not text.isdigit():
+        message = "400 Bad Request"
+        raise _RefusedError(message)
+    if int(text) > _MAX_BODY:
+        message = "413 Content Too Large"
+        raise _RefusedError(message)
+    return int(text)
 
 
 def _header(head: bytes, name: bytes) -> bytes:

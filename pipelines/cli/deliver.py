@@ -29,7 +29,7 @@ def command(
     stops, every buffer is flushed, and the command ends when the last object is written. A second Ctrl-C ends it at
     once; what was buffered is then in no object, and still in the Kinesis stream.
     """
-    from pipelines.cli.job import load
+    from pipelines.cli.job import in_process, load
     from pipelines.cli.live import Snapshot, table
     from pipelines.kinesis import StartingPosition, StopFile
     from pipelines.kinesis.export import ExportPositions, read_positions
@@ -41,7 +41,7 @@ def command(
     console = Console(stderr=True)
     clock = SystemClock()
     started_s = clock.monotonic_s()
-    job = load(stream, handler)
+    job = load(stream) if handler is None else load(stream, in_process(handler))
     start = StartingPosition.at_timestamp(job.config.created_ms)  # X15
     if positions is not None and positions.exists():
         start = StartingPosition.after(read_positions(positions))

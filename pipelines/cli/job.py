@@ -8,7 +8,7 @@ from typing import Any
 import apache_beam as beam
 
 from pipelines.firehose.config import DeliveryStreamConfig
-from pipelines.firehose.delivery import DeliveryStream
+from pipelines.firehose.delivery import DELIVERED, DeliveryStream
 from pipelines.firehose.invoke import BotoInvoker, InProcessInvoker, Invoker
 from pipelines.firehose.ledger import WriteLedger
 from pipelines.firehose.parse import describe
@@ -59,19 +59,19 @@ class DeliveryJob:
             outcomes = pages | DeliveryStream(self.config, schema=self.schema, invoker=self.invoker)
             if conversion is not None:
                 table = conversion.schema
-                outcomes.delivered | RegisterPartitions(table.database_name, table.table_name)
+                outcomes[DELIVERED] | RegisterPartitions(table.database_name, table.table_name)
             if ledger is not None:
                 outcomes | WriteLedger(ledger)
 
         return build
 
 
-def load(stream: str, handler: str | None = None) -> DeliveryJob:
+def load(stream: str, invoker_of: Callable[[str], Invoker] = BotoInvoker) -> DeliveryJob:
     """Reads the delivery stream `stream` and its Glue table.
 
     Args:
         stream: delivery stream name.
-        handler: `PATH:FUNCTION` of a Python file to call in this process in place of the Lambda function.
+        invoker_of: makes the caller of the transform function from its ARN.
 
     Raises:
         NotFoundError: the delivery stream, the table or the handler's file does not exist.
@@ -85,13 +85,12 @@ def load(stream: str, handler: str | None = None) -> DeliveryJob:
         schema = table_schema(get_table(client("glue"), names.database_name, names.table_name))
     invoker: Invoker | None = None
     if s3.lambda_processor is not None:
-        arn = s3.lambda_processor.lambda_arn
-        invoker = BotoInvoker(arn) if handler is None else in_process(handler, arn)
+        invoker = invoker_of(s3.lambda_processor.lambda_arn)
     return DeliveryJob(config, schema, invoker)
 
 
-def in_process(handler: str, arn: str, timeout_s: float = 60.0) -> InProcessInvoker:
-    """The invoker that calls `PATH:FUNCTION` in this process.
+def in_process(handler: str) -> Callable[[str], Invoker]:
+    """Makes callers of `PATH:FUNCTION` in this process, in place of a Lambda function.
 
     Raises:
         ConfigurationError: `handler` has no colon, or there is no such file or function.
@@ -100,4 +99,5 @@ def in_process(handler: str, arn: str, timeout_s: float = 60.0) -> InProcessInvo
     if not path:
         message = f"{handler!r} does not name a handler."
         raise ConfigurationError(message, fix="write PATH:FUNCTION, e.g. handler.py:lambda_handler")
-    return InProcessInvoker(Path(path), function, timeout_s=timeout_s, function_arn=arn)
+    name = f"{Path(path).stem}.{function}"
+    return lambda arn: InProcessInvoker(Path(path), name, arn, timeout_s=60.0)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from pipelines.firehose.chunk import DeliveredObject
+from pipelines.firehose.invoke import Invoker
 from pipelines.firehose.ledger import Account
 from pipelines.kinesis.put import Record
 from pipelines.runtime.errors import NotFoundError
@@ -54,10 +55,12 @@ class Scenario(Protocol):
     summary: str
     folder: Path
     delivery_stream: str
-    handler: str
 
     def provision(self) -> None:
         """Creates what it declares."""
+
+    def invoker(self, function_arn: str) -> Invoker:
+        """Calls its handler in this process, for targets without Lambda."""
 
     def workload(self, count: int | None, seed: int) -> Workload:
         """What to put: `count` records, or all there are."""

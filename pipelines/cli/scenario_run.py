@@ -11,6 +11,7 @@ from pipelines.cli.job import load
 from pipelines.cli.live import Snapshot
 from pipelines.cli.plugins import Scenario, Target
 from pipelines.firehose.chunk import DeliveredObject
+from pipelines.firehose.invoke import BotoInvoker
 from pipelines.firehose.ledger import Account, RecordId, account, read_ledger
 from pipelines.kinesis import StopFile
 from pipelines.kinesis.put import batches, put_records
@@ -138,7 +139,7 @@ def run_scenario(
     scenario.provision()
     workload = scenario.workload(count, seed)
     progress = Progress(len(workload))
-    job = load(scenario.delivery_stream, scenario.handler if target.runs_handlers_in_process else None)
+    job = load(scenario.delivery_stream, scenario.invoker if target.runs_handlers_in_process else BotoInvoker)
     assert job.config.source is not None  # a scenario reads a Kinesis stream
     with tempfile.TemporaryDirectory(prefix="hydrant-") as folder:
         stop_file = StopFile(f"{folder}/ends.json")

@@ -4,6 +4,7 @@ A page becomes a *chunk* before it is buffered: its payload columns plus four li
 IPC with lz4. State, checkpoints and the runner's channels carry the encoded bytes as they are; only the flush decodes.
 """
 
+import builtins
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -126,7 +127,7 @@ class DeliveredObject:
     raw_bytes: int
     reason: str
     shards: tuple[ShardLineage, ...]
-    sequence_numbers: bytes = field(default=b"", repr=False)
+    sequence_numbers: builtins.bytes = field(default=b"", repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """All but the sequence numbers, as JSON holds it."""

@@ -93,7 +93,7 @@ class FormatConversion:
 
 @dataclass(frozen=True, slots=True)
 class DynamicPartitioning:
-    """Dynamic partitioning, enabled (A6): parsed and checked; the graph does not execute it yet.
+    """Dynamic partitioning, enabled (A6).
 
     Attributes:
         retry_s: seconds to retry a partition's delivery (A6.11).
@@ -114,11 +114,29 @@ class S3Backup:
     error_output_prefix: str = ""
     buffering: BufferingHints = BufferingHints()
     compression_format: str = "UNCOMPRESSED"
+    kms_key_arn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class S3Destination:
-    """The extended S3 destination: where it delivers, and all that happens on the way."""
+    """The extended S3 destination: where it delivers, and all that happens on the way.
+
+    Attributes:
+        bucket: name of the bucket.
+        role_arn: role that may write to it.
+        prefix: raw Prefix, see `prefix.py`.
+        error_output_prefix: raw ErrorOutputPrefix.
+        buffering: when a data object is delivered.
+        compression_format: of text objects (A7.9).
+        file_extension: replaces the default extension; empty for that (A7.10).
+        custom_time_zone: of the prefixes' timestamps and of object names (A7.4).
+        kms_key_arn: encrypts the objects; None where the bucket's own default does.
+        lambda_processor: the transform (A4).
+        append_delimiter: whether a newline goes between records (A6.9).
+        conversion: JSON to columns (A5).
+        backup: where source records go too (A7.13).
+        dynamic_partitioning: A6.
+    """
 
     bucket: str
     role_arn: str
@@ -128,8 +146,9 @@ class S3Destination:
     compression_format: str = "UNCOMPRESSED"
     file_extension: str = ""
     custom_time_zone: str = "UTC"
+    kms_key_arn: str | None = None
     lambda_processor: LambdaProcessorConfig | None = None
-    append_delimiter: str | None = None
+    append_delimiter: bool = False
     conversion: FormatConversion | None = None
     backup: S3Backup | None = None
     dynamic_partitioning: DynamicPartitioning | None = None
@@ -140,8 +159,8 @@ class DeliveryStreamConfig:
     """One delivery stream.
 
     Attributes:
-        name: A1.2.
-        arn: A1.2.
+        name: delivery stream name (A1.2).
+        arn: its ARN (A1.2).
         destination: where it delivers.
         source: the Kinesis stream it reads; None for Direct PUT.
         version_id: in the names of its objects (A7.1).

@@ -10,7 +10,6 @@ The order is AWS's (A3.1). Each buffer has its own hints and flushes on its own 
 bounded and for an unbounded run: what differs is only whether the source ends.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import apache_beam as beam
@@ -37,25 +36,19 @@ MAIN: Final = "main"
 BUFFER_STAGE: Final = {DATA: "buffer", ERRORS: "error_buffer", BACKUP: "backup_buffer"}
 
 
-@dataclass(frozen=True)
-class Outcomes:
-    """What becomes of the records. Each record is in exactly one of delivered, dropped and failed.
+DELIVERED: Final = "delivered"
 
-    Attributes:
-        delivered: PCollection[DeliveredObject] of the data objects.
-        dropped: PCollection[pa.RecordBatch], pages of the records that the transform dropped; None without a transform.
-        failed: PCollection[DeliveredObject] of the error objects; None if nothing can fail.
-        backed_up: PCollection[DeliveredObject] of the backup objects; None without source backup.
-    """
-
-    delivered: Any
-    dropped: Any | None
-    failed: Any | None
-    backed_up: Any | None
+BACKED_UP: Final = "backed_up"
 
 
 class DeliveryStream(beam.PTransform):
-    """PCollection[page] -> Outcomes: what Firehose does between its source and S3.
+    """PCollection[page] -> dict of PCollections: what Firehose does between its source and S3.
+
+    Outputs, each record in exactly one of the first three:
+        "delivered": DeliveredObject, the data objects.
+        "dropped": pages of the records that the transform dropped; only with a transform.
+        "failed": DeliveredObject, the error objects; only where something can fail.
+        "backed_up": DeliveredObject, the backup objects; only with source backup.
 
     Args:
         config: the delivery stream, as DescribeDeliveryStream tells it.
@@ -78,16 +71,15 @@ class DeliveryStream(beam.PTransform):
         self._invoker = invoker
         self._clock = clock or SystemClock()
 
-    def expand(self, pages: Any) -> Outcomes:
+    def expand(self, pages: Any) -> Any:
         s3 = self._config.destination
-        dropped, failures = None, []
-        backed_up = None
+        outcomes, failures = {}, []
         if s3.backup is not None:
             whole = pages | "BackupPages" >> beam.Map(_chunk_of_page).with_output_types(tuple[str, Chunk])
-            backed_up = self._deliver(whole, "Backup", s3.backup.buffering, backup_destination(self._config))
+            outcomes[BACKED_UP] = self._deliver(whole, "Backup", s3.backup.buffering, backup_destination(self._config))
         if s3.lambda_processor is not None:
             transformed = self._transform(pages)
-            pages, dropped = transformed[MAIN], transformed[DROPPED]
+            pages, outcomes[DROPPED] = transformed[MAIN], transformed[DROPPED]
             failures.append(transformed[FAILED])
         if s3.conversion is not None:
             converted = self._convert(pages)
@@ -95,12 +87,11 @@ class DeliveryStream(beam.PTransform):
             failures.append(converted[FAILED])
         else:
             chunks = pages | "Chunks" >> beam.Map(_chunk_of_page).with_output_types(tuple[str, Chunk])
-        delivered = self._deliver(chunks, "Data", s3.buffering, data_destination(self._config, self._schema))
-        failed = None
+        outcomes[DELIVERED] = self._deliver(chunks, "Data", s3.buffering, data_destination(self._config, self._schema))
         if failures:
             every = failures | "Failures" >> beam.Flatten()
-            failed = self._deliver(every, "Errors", s3.buffering, error_destination(self._config))
-        return Outcomes(delivered, dropped, failed, backed_up)
+            outcomes[FAILED] = self._deliver(every, "Errors", s3.buffering, error_destination(self._config))
+        return outcomes
 
     def _transform(self, pages: Any) -> Any:
         config = self._config

@@ -1,11 +1,14 @@
 """java.time's DateTimeFormatter patterns, as far as an S3 prefix needs them (A7.3).
 
-English names, the week of the United States (Sunday first, the first week has at least one day), second precision.
+Done are the letters G u y Y D M L d Q q w W E e c F g a B h K k H m s S A n N V z O X x Z, padding with p, literals in
+quotes and optional sections, as Java 17 prints them: English names, the week of the United States (Sunday first, the
+first week has at least one day), second precision. Not done are zone names that the tz database does not know (zzzz, v,
+and z where its abbreviation is a number).
 """
 
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 _MONTHS: Final = (
@@ -14,12 +17,19 @@ _MONTHS: Final = (
 )  # fmt: skip
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _ORDINALS: Final = ("1st", "2nd", "3rd", "4th")
+_DAY_PERIODS: Final = ((6, "at night"), (12, "in the morning"), (18, "in the afternoon"), (21, "in the evening"))
+_MODIFIED_JULIAN_EPOCH: Final = date(1858, 11, 17).toordinal()
+_MOST_DIGITS: Final = 19
 
 _TOKEN: Final = re.compile(r"'(?:[^']|'')*'|(p+)?(([A-Za-z])\3*)|.", re.DOTALL)
 
 
 class PatternError(ValueError):
-    """Not a pattern of DateTimeFormatter."""
+    """DateTimeFormatter refuses the pattern."""
+
+
+class UnsupportedPatternError(PatternError):
+    """DateTimeFormatter takes the pattern, and we do not."""
 
 
 def format_time(pattern: str, moment: datetime) -> str:
@@ -30,9 +40,11 @@ def format_time(pattern: str, moment: datetime) -> str:
         moment: with its time zone.
 
     Raises:
-        PatternError: a letter or a count of letters that DateTimeFormatter does not take, or an open quote or bracket.
+        PatternError: a letter or a count of letters that DateTimeFormatter does not take, an open quote, a bracket that
+            was not opened, or a field that is wider than its padding.
+        UnsupportedPatternError: a zone name that we do not know.
     """
-    depth = 0
+    depth = 0  # of optional sections: every field is there, so they are always printed, and Java closes open ones
     out: list[str] = []
     for match in _TOKEN.finditer(pattern):
         token, pad, letters = match.group(0), match.group(1), match.group(2)
@@ -41,7 +53,7 @@ def format_time(pattern: str, moment: datetime) -> str:
         elif token.startswith("'") and len(token) > 1:
             out.append(token[1:-1].replace("''", "'"))
         elif letters:
-            out.append(_field(letters, moment).rjust(len(pad or "")))
+            out.append(_padded(_field(letters, moment), len(pad or "")))
         elif token in "[]":
             depth += 1 if token == "[" else -1
         elif token in "'{}#":
@@ -50,11 +62,16 @@ def format_time(pattern: str, moment: datetime) -> str:
         else:
             out.append(token)
         if depth < 0:
-            break
-    if depth:
-        message = "the brackets do not match"
-        raise PatternError(message)
+            message = "']' without '['"
+            raise PatternError(message)
     return "".join(out)
+
+
+def _padded(text: str, width: int) -> str:
+    if width and len(text) > width:
+        message = f"{text!r} is wider than its padding of {width}"
+        raise PatternError(message)
+    return text.rjust(width)
 
 
 def _field(letters: str, moment: datetime) -> str:
@@ -75,7 +92,7 @@ def _number(value: int, count: int, most: int = 2) -> str | None:
 
 
 def _year(value: int, count: int) -> str | None:
-    return f"{value % 100:02d}" if count == 2 else _number(value, count, 15)
+    return f"{value % 100:02d}" if count == 2 else _number(value, count, _MOST_DIGITS)
 
 
 def _text(names: tuple[str, ...], index: int, count: int, short: int = 3) -> str | None:
@@ -108,14 +125,32 @@ def _week_based(moment: datetime) -> tuple[int, int]:
     """Week-based year and week: weeks begin on Sunday, week 1 is the one with January 1st."""
     sunday = moment.date() - timedelta(days=moment.isoweekday() % 7)
     year = (sunday + timedelta(days=6)).year
-    first = datetime(year, 1, 1).date()  # noqa: DTZ001 - a calendar day
+    first = date(year, 1, 1)
     start = first - timedelta(days=first.isoweekday() % 7)
     return year, (sunday - start).days // 7 + 1
+
+
+def _week_based_year(moment: datetime, count: int) -> str:
+    year, _ = _week_based(moment)
+    return f"{year % 100:02d}" if count == 2 else f"{year:0{count}d}"
 
 
 def _week_of_month(moment: datetime, count: int) -> str | None:
     first = moment.replace(day=1).isoweekday() % 7
     return _number((moment.day - 1 + first) // 7 + 1, count, 1)
+
+
+def _modified_julian_day(moment: datetime, count: int) -> str | None:
+    return _number(moment.toordinal() - _MODIFIED_JULIAN_EPOCH, count, _MOST_DIGITS)
+
+
+def _day_period(moment: datetime, count: int) -> str | None:
+    if count not in (1, 4, 5):
+        return None
+    if moment.minute == 0 and moment.hour in (0, 12):
+        name, narrow = ("noon", "n") if moment.hour else ("midnight", "mi")
+        return narrow if count == 5 else name
+    return next((name for before, name in _DAY_PERIODS if moment.hour < before), "at night")
 
 
 def _of_day(moment: datetime) -> int:
@@ -160,14 +195,22 @@ def _zone_id(moment: datetime, count: int) -> str | None:
 
 
 def _zone_name(moment: datetime, count: int) -> str | None:
-    return moment.tzname() if count <= 3 else None
+    name = moment.tzname() or ""
+    if count == 4 or (count < 4 and not name.isalpha()):
+        message = f"the name of the time zone {moment.tzinfo}"
+        raise UnsupportedPatternError(message)
+    return name if count < 4 else None
+
+
+def _generic_zone_name(moment: datetime, count: int) -> str | None:
+    return _zone_name(moment, 4) if count in (1, 4) else None
 
 
 _FIELDS: Final[dict[str, Callable[[datetime, int], str | None]]] = {
     "G": lambda _, n: {4: "Anno Domini", 5: "A"}.get(n, "AD") if n <= 5 else None,
     "u": lambda t, n: _year(t.year, n),
     "y": lambda t, n: _year(t.year, n),
-    "Y": lambda t, n: _year(_week_based(t)[0], n),
+    "Y": _week_based_year,
     "M": _month,
     "L": _month,
     "Q": _quarter,
@@ -179,8 +222,10 @@ _FIELDS: Final[dict[str, Callable[[datetime, int], str | None]]] = {
     "E": lambda t, n: _day_name(t, n) if n <= 5 else None,
     "e": _local_day,
     "c": _standalone_day,
-    "F": lambda t, n: _number((t.day - 1) // 7 + 1, n, 1),
+    "F": lambda t, n: _number((t.day - 1) % 7 + 1, n, 1),
+    "g": _modified_julian_day,
     "a": lambda t, n: ("AM" if t.hour < 12 else "PM") if n == 1 else None,
+    "B": _day_period,
     "h": lambda t, n: _number((t.hour + 11) % 12 + 1, n),
     "K": lambda t, n: _number(t.hour % 12, n),
     "k": lambda t, n: _number((t.hour + 23) % 24 + 1, n),
@@ -188,11 +233,12 @@ _FIELDS: Final[dict[str, Callable[[datetime, int], str | None]]] = {
     "m": lambda t, n: _number(t.minute, n),
     "s": lambda t, n: _number(t.second, n),
     "S": lambda _, n: "0" * n if n <= 9 else None,
-    "A": lambda t, n: _number(_of_day(t) * 1_000, n, 19),
-    "n": lambda _, n: _number(0, n, 19),
-    "N": lambda t, n: _number(_of_day(t) * 1_000_000_000, n, 19),
+    "A": lambda t, n: _number(_of_day(t) * 1_000, n, _MOST_DIGITS),
+    "n": lambda _, n: _number(0, n, _MOST_DIGITS),
+    "N": lambda t, n: _number(_of_day(t) * 1_000_000_000, n, _MOST_DIGITS),
     "V": _zone_id,
     "z": _zone_name,
+    "v": _generic_zone_name,
     "O": _gmt,
     "X": lambda t, n: _offset(t, n, "Z"),
     "x": lambda t, n: _offset(t, n, ""),

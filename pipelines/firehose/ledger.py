@@ -16,13 +16,9 @@ import apache_beam as beam
 import pyarrow as pa
 
 from pipelines.firehose.chunk import DeliveredObject
-from pipelines.firehose.delivery import Outcomes
+from pipelines.firehose.delivery import BACKED_UP, DELIVERED
+from pipelines.firehose.stages import DROPPED, FAILED
 from pipelines.kinesis.page import decode_batch
-
-DELIVERED = "delivered"
-DROPPED = "dropped"
-FAILED = "failed"
-BACKED_UP = "backed_up"
 
 RecordId = tuple[str, str, int]
 """Shard id, sequence number, sub-sequence number."""
@@ -106,7 +102,7 @@ def read_ledger(folder: Path) -> Iterator[Entry]:
 
 
 class WriteLedger(beam.PTransform):
-    """Outcomes -> nothing: appends a line per object and dropped page to files under `folder`.
+    """What `DeliveryStream` returns -> nothing: appends a line per object and dropped page to files under `folder`.
 
     Args:
         folder: an existing local folder that the workers share.
@@ -116,15 +112,11 @@ class WriteLedger(beam.PTransform):
         super().__init__()
         self._folder = str(folder)
 
-    def expand(self, outcomes: Outcomes) -> None:
-        for outcome, collection in (
-            (DELIVERED, outcomes.delivered),
-            (DROPPED, outcomes.dropped),
-            (FAILED, outcomes.failed),
-            (BACKED_UP, outcomes.backed_up),
-        ):
-            if collection is not None:
-                collection | f"Ledger-{outcome}" >> beam.ParDo(_WriteLedgerFn(self._folder, outcome))
+    def expand(self, outcomes: Any) -> Any:
+        return {
+            outcome: collection | f"Ledger-{outcome}" >> beam.ParDo(_WriteLedgerFn(self._folder, outcome))
+            for outcome, collection in outcomes.items()
+        }
 
 
 class _WriteLedgerFn(beam.DoFn):

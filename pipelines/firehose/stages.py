@@ -47,7 +47,8 @@ class ChunkCoder(Coder):
         return _HEADER.pack(value.raw_bytes, value.records, value.oldest_arrival_ms) + value.ipc
 
     def decode(self, encoded: bytes) -> Chunk:
-        return Chunk(*_HEADER.unpack_from(encoded), encoded[_HEADER.size :])
+        raw_bytes, records, oldest_arrival_ms = _HEADER.unpack_from(encoded)
+        return Chunk(raw_bytes, records, oldest_arrival_ms, encoded[_HEADER.size :])
 
     def is_deterministic(self) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""One shard being read: its iterator, the answer not yet claimed, the answer fetched ahead, back-off.
+"""One shard being read: its iterator, the answer not yet claimed, pauses and back-off.
 
 A cursor is a cache. What counts is the position in the restriction: a cursor that stands elsewhere starts again from
 there, and an answer that nobody claimed is simply offered again.
@@ -7,7 +7,6 @@ there, and an answer that nobody claimed is simply offered again.
 import random
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from typing import Final, TypeVar
 
 from pipelines.kinesis.decode import Answer
@@ -38,12 +37,9 @@ class Cursor:
         shard_id: the shard.
         position: where the next record is.
         clock: for pauses.
-        ahead: fetches the next answer while this one is worked on; None fetches only when asked.
     """
 
-    def __init__(
-        self, service: StreamService, shard_id: str, position: ShardPosition, clock: Clock, ahead: Executor | None
-    ) -> None:
+    def __init__(self, service: StreamService, shard_id: str, position: ShardPosition, clock: Clock) -> None:
         self.shard_id: Final = shard_id
         self.ready_s = 0.0
         """No records are asked for before this `monotonic_s`."""
@@ -53,11 +49,9 @@ class Cursor:
         """Failed calls that are made again, since someone set it to 0."""
         self._service = service
         self._clock = clock
-        self._ahead = ahead
         self._position = position
         self._iterator: str | None = None
         self._answer: Answer | None = None
-        self._fetched: Future[Answer] | None = None
         self._pause_s = 0.0
         self._failures = 0
         self._failing_since_s: float | None = None
@@ -70,7 +64,7 @@ class Cursor:
         if answer is not None and answer.page is not None and answer.end == position:
             self._iterator = answer.next_iterator
         else:
-            self._iterator, self._fetched = None, None
+            self._iterator = None
         self._position = position
 
     def peek(self) -> Answer | None:
@@ -94,8 +88,6 @@ class Cursor:
                 return answer
             self._answer = answer
             self._rest(answer, now_ms)
-            if self._ahead is not None and answer.next_iterator is not None and not answer.caught_up:
-                self._fetched = self._ahead.submit(self._service.get, self.shard_id, answer.next_iterator)
         return self._answer
 
     def children(self) -> tuple[ShardInfo, ...] | None:
@@ -105,14 +97,11 @@ class Cursor:
         return self._attempt(lambda: self._service.children(self.shard_id))
 
     def _fetch(self) -> Answer:
-        fetched, self._fetched = self._fetched, None
-        try:
-            if fetched is not None:
-                return fetched.result()
-            if self._iterator is not None:
+        if self._iterator is not None:
+            try:
                 return self._service.get(self.shard_id, self._iterator)
-        except ExpiredIteratorError:
-            self.retries += 1
+            except ExpiredIteratorError:
+                self.retries += 1
         self._iterator = self._service.iterator(self.shard_id, self._position)
         return self._service.get(self.shard_id, self._iterator)
 
@@ -157,13 +146,11 @@ class CursorCache:
     Args:
         service: calls for the stream.
         clock: for pauses.
-        ahead: see `Cursor`.
     """
 
-    def __init__(self, service: StreamService, clock: Clock, ahead: Executor | None = None) -> None:
+    def __init__(self, service: StreamService, clock: Clock) -> None:
         self.service: Final = service
         self._clock = clock
-        self._ahead = ahead
         self._cursors: dict[str, Cursor] = {}
         self._lock = threading.Lock()
 
@@ -172,7 +159,7 @@ class CursorCache:
         with self._lock:
             cursor = self._cursors.pop(shard_id, None)
         if cursor is None:
-            return Cursor(self.service, shard_id, position, self._clock, self._ahead)
+            return Cursor(self.service, shard_id, position, self._clock)
         cursor.move_to(position)
         return cursor
 

@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -49,8 +50,8 @@ class ExportPositions(beam.PTransform):
         super().__init__()
         self._folder = str(folder)
 
-    def expand(self, pages: beam.PCollection[pa.RecordBatch]) -> None:
-        pages | beam.ParDo(_ExportFn(self._folder))
+    def expand(self, pages: Any) -> Any:
+        return pages | beam.ParDo(_ExportFn(self._folder))
 
     @staticmethod
     def reached(folder: Path) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """`ReadFromKinesis`: the Beam adapters of the source. What they adapt is in reader.py, restriction.py, watermark.py."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import apache_beam as beam
@@ -15,7 +14,7 @@ from apache_beam.utils.timestamp import Duration
 from pipelines.kinesis import restriction as restrictions
 from pipelines.kinesis.cursor import CursorCache
 from pipelines.kinesis.positions import StartingPosition
-from pipelines.kinesis.reader import AHEAD_THREADS, Offer, Reader, Wait, start_of
+from pipelines.kinesis.reader import Offer, Reader, Wait, start_of
 from pipelines.kinesis.restriction import Restriction
 from pipelines.kinesis.service import ClientFactory, StreamService, one_attempt_client
 from pipelines.kinesis.tracker import StreamRestrictionTracker
@@ -85,13 +84,12 @@ class _Caches:
     def __init__(self, make_client: ClientFactory, clock: Clock) -> None:
         self._make_client = make_client
         self._clock = clock
-        self._ahead = ThreadPoolExecutor(AHEAD_THREADS, "kinesis-ahead")
         self._of: dict[str, CursorCache] = {}
 
     def of(self, stream: str) -> CursorCache:
         if stream not in self._of:
             service = StreamService(stream, self._make_client())
-            self._of.setdefault(stream, CursorCache(service, self._clock, self._ahead))
+            self._of.setdefault(stream, CursorCache(service, self._clock))
         return self._of[stream]
 
 
@@ -131,8 +129,8 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
     def process(
         self,
         element: str,
-        tracker: Any = beam.DoFn.RestrictionParam(),  # noqa: B008 - how Beam marks a parameter
-        watermark: Any = beam.DoFn.WatermarkEstimatorParam(),  # noqa: B008
+        tracker: Any = beam.DoFn.RestrictionParam(),
+        watermark: Any = beam.DoFn.WatermarkEstimatorParam(),
     ) -> Iterator[TimestampedValue]:
         assert self._caches is not None
         reader = Reader(self._caches.of(element), self._clock, self._until)

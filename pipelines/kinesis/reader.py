@@ -5,9 +5,8 @@ so the same reader serves the splittable DoFn, where a claim can fail, and a pla
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,8 +19,6 @@ from pipelines.kinesis.service import StreamService, one_attempt_client
 from pipelines.kinesis.until import SLACK_MS, ShardEnd, StopFile, Until, check_until, end_of
 from pipelines.runtime import aws
 from pipelines.runtime.clock import Clock, SystemClock
-
-AHEAD_THREADS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +210,12 @@ def iter_pages(
     service = StreamService(stream, kinesis or one_attempt_client())
     listing = StreamService(stream, kinesis or aws.client("kinesis"))
     left = start_of(listing, StartingPosition.parse(start), clock)
-    with ThreadPoolExecutor(AHEAD_THREADS, "kinesis-ahead") as ahead:
-        reader = Reader(CursorCache(service, clock, ahead), clock, check_until(until))
-        while not left.done:
-            step = reader.poll(left)
-            if isinstance(step, Wait):
-                clock.sleep(step.seconds)
-                continue
-            left = left.after(step.claim)
-            if step.page is not None:
-                yield step.page
+    reader = Reader(CursorCache(service, clock), clock, check_until(until))
+    while not left.done:
+        step = reader.poll(left)
+        if isinstance(step, Wait):
+            clock.sleep(step.seconds)
+            continue
+        left = left.after(step.claim)
+        if step.page is not None:
+            yield step.page

@@ -5,6 +5,7 @@ Tables are passed on as Glue has them (`Table` of GetTable), so that every membe
 
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
@@ -37,11 +38,9 @@ def create_database(glue: Any, request: Mapping[str, Any]) -> None:
         glue: a boto3 Glue client.
         request: of CreateDatabase.
     """
-    with aws_errors(f"Glue database {request['DatabaseInput']['Name']}"):
-        try:
-            glue.create_database(**request)
-        except glue.exceptions.AlreadyExistsException:
-            return
+    name = request["DatabaseInput"]["Name"]
+    with aws_errors(f"Glue database {name}"), suppress(glue.exceptions.AlreadyExistsException):
+        glue.create_database(**request)
 
 
 def create_table(glue: Any, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,11 +58,8 @@ def create_table(glue: Any, request: Mapping[str, Any]) -> dict[str, Any]:
         NotFoundError: the database does not exist.
     """
     database, wanted = request["DatabaseName"], request["TableInput"]
-    with aws_errors(f"Glue database {database}"):
-        try:
-            glue.create_table(**request)
-        except glue.exceptions.AlreadyExistsException:
-            pass
+    with aws_errors(f"Glue database {database}"), suppress(glue.exceptions.AlreadyExistsException):
+        glue.create_table(**request)
     table = get_table(glue, database, wanted["Name"])
     there, asked = table.get("StorageDescriptor", {}), wanted.get("StorageDescriptor", {})
     differing = [name for name in _DEFINITION if name in asked and there.get(name) != asked[name]]
@@ -155,15 +151,10 @@ def register_partition(glue: Any, table: Mapping[str, Any], partition: Partition
         HydrantError: any other error of AWS.
     """
     storage = {**table["StorageDescriptor"], "Location": partition.location}
-    with aws_errors(f"Glue table {table['DatabaseName']}.{table['Name']}"):
-        try:
-            glue.create_partition(
-                DatabaseName=table["DatabaseName"],
-                TableName=table["Name"],
-                PartitionInput={"Values": list(partition.values), "StorageDescriptor": storage},
-            )
-        except glue.exceptions.AlreadyExistsException:
-            return
+    database, name = table["DatabaseName"], table["Name"]
+    entry = {"Values": list(partition.values), "StorageDescriptor": storage}
+    with aws_errors(f"Glue table {database}.{name}"), suppress(glue.exceptions.AlreadyExistsException):
+        glue.create_partition(DatabaseName=database, TableName=name, PartitionInput=entry)
 
 
 class PartitionRegistrar:

@@ -29,7 +29,7 @@ class Location:
         if parts.scheme not in _SCHEMES or not parts.netloc:
             message = f"{uri!r} is no S3 location."
             raise ConfigurationError(message, fix="write s3://BUCKET/KEY")
-        return cls(parts.netloc, uri.partition(parts.netloc)[2].removeprefix("/"))
+        return cls(parts.netloc, uri.partition("://")[2][len(parts.netloc) + 1 :])  # a key may hold ? and #
 
     @property
     def folder(self) -> "Location":

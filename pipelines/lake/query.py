@@ -33,7 +33,7 @@ class QueryResult:
     Attributes:
         table: the rows.
         data_scanned_bytes: as Athena counts them (E9). A query that stops early, at its LIMIT, counts as one that does
-            not.
+            not; count(*) counts the one column that DuckDB counts by.
         objects_read: objects opened, once a scan.
         partitions_read: partitions whose objects were read; a table without partition keys counts as one.
         partitions_pruned: partitions ruled out by the query's predicates before any of their objects was listed.
@@ -90,7 +90,8 @@ def query(sql: str, *, database: str = DEFAULT_DATABASE) -> QueryResult:
 class _TableName:
     database: str
     name: str
-    optional: bool  # it may as well be a name that a WITH clause defines
+    bare: bool  # the statement does not name the database
+    defined: bool  # it may as well be a name that a WITH clause of the statement defines
 
 
 class _Scans:
@@ -105,9 +106,12 @@ class _Scans:
             return
         try:
             table = get_table(self._glue, place.database, place.name)
-        except NotFoundError:
-            if place.optional:
+        except NotFoundError as error:
+            if place.defined:
                 return
+            if place.bare:
+                fix = "write DATABASE.TABLE, or name the database with --database"
+                raise NotFoundError(error.message, fix=fix) from error
             raise
         if table.get("Parameters", {}).get("projection.enabled", "").lower() == "true":  # E6
             message = f"Table {place.database}.{place.name} has partition projection, which is not supported."
@@ -138,7 +142,7 @@ def _tables_of(connection: Any, sql: str, database: str) -> list[_TableName]:
         message = "Only a SELECT, SHOW or DESCRIBE can be queried."
         raise ConfigurationError(message, fix="write one SELECT statement")
     if len(parsed["statements"]) != 1:
-        message = f"One statement can be queried at a time, these are {len(parsed['statements'])}."
+        message = f"One statement can be queried at a time, not {len(parsed['statements'])}."
         raise ConfigurationError(message, fix="write one SELECT statement")
     nodes = list(_nodes(parsed))
     defined = {entry["key"].lower() for node in nodes if "cte_map" in node for entry in node["cte_map"]["map"]}
@@ -151,7 +155,8 @@ def _tables_of(connection: Any, sql: str, database: str) -> list[_TableName]:
         _TableName(
             node["schema_name"].lower() or database,
             node["table_name"].lower(),
-            optional=not node["schema_name"] and node["table_name"].lower() in defined,
+            bare=not node["schema_name"],
+            defined=not node["schema_name"] and node["table_name"].lower() in defined,
         )
         for node in named
     ]

@@ -15,7 +15,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class RegisterPartitions(beam.PTransform):
-    """PCollection[DeliveredObject] -> PCollection[Partition]: each partition an object lies in, in Glue when it comes out.
+    """PCollection[DeliveredObject] -> PCollection[Partition]: the partitions of the objects, once Glue has them.
 
     A partition comes out once a worker process, whoever registered it. An object of a table without partition keys,
     or one that lies in no partition folder (`name=value/`) of the table's location, registers nothing.

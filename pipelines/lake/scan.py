@@ -21,10 +21,17 @@ from pipelines.firehose.schema import TableSchema, arrow_type, parse_hive_type, 
 from pipelines.lake.catalog import Partition
 from pipelines.lake.json_text import JsonReader, json_reader
 from pipelines.lake.location import ListedObject, Location, list_table_objects
+from pipelines.runtime.aws import aws_errors
 from pipelines.runtime.errors import ConfigurationError, EndpointDownError, HydrantError, InvalidDataError
 
 THREADS: Final = 16
 """Requests that run side by side; they wait for S3, they do not compute."""
+
+WHOLE_BYTES: Final = 65_536
+"""Objects up to this size are fetched in one request: pyarrow fetches as much for a footer, then the columns again."""
+
+WHOLE_OBJECTS: Final = 1_000
+"""Where a scan has more objects than that, none is fetched whole: they are all in memory at once."""
 
 NULL_PARTITION: Final = "__HIVE_DEFAULT_PARTITION__"
 """How Hive writes a partition value that is null."""
@@ -110,22 +117,23 @@ class TableScan(ds.FileSystemDataset):
             batches = self._text_rows(self._json, objects)
             return ds.Scanner.from_batches(batches, schema=self.schema, columns=columns, **options)
         names = set(self.schema.names if columns is None else columns) | _referenced(condition, self.schema)
-        found = _parallel(partial(self._open, condition, names), objects)
-        fragments = [fragment for fragment, _ in found if fragment is not None]
-        self.scanned.append(Scanned(sum(size for _, size in found), len(objects), len(kept), pruned))
+        whole_bytes = WHOLE_BYTES if len(objects) <= WHOLE_OBJECTS else 0
+        opened = _parallel(partial(self._open, condition, names, whole_bytes), objects)
+        self.scanned.append(Scanned(sum(read for _, read in opened), len(objects), len(kept), pruned))
+        fragments = [fragment for fragment, _ in opened if fragment is not None]
         dataset = ds.FileSystemDataset(fragments, self.schema, self.format, self.filesystem)
         return dataset.scanner(columns=columns, **options)
 
     def _list(self, partition: Any) -> list[ListedObject]:
         return list_table_objects(self._s3, self._partitions[partition.path])
 
-    def _open(self, condition: Any, names: set[str], found: tuple[ListedObject, Any]) -> tuple[Any | None, int]:
+    def _open(
+        self, condition: Any, names: set[str], whole_bytes: int, found: tuple[ListedObject, Any]
+    ) -> tuple[Any | None, int]:
         """A Parquet object's fragment, without the row groups ruled out, and the bytes that reading it takes."""
         listed, partition = found
         with _reading(listed.path):
-            fragment = self.format.make_fragment(
-                listed.path, self.filesystem, partition.partition_expression, file_size=listed.size
-            )
+            fragment = self._fragment(listed, partition.partition_expression, whole_bytes)
             if condition is not None:
                 fragment = fragment.subset(condition, schema=self.schema)
             footer = fragment.metadata
@@ -137,6 +145,13 @@ class TableScan(ds.FileSystemDataset):
             if chunk.path_in_schema in names or chunk.path_in_schema.partition(".")[0] in names
         )
         return (fragment if groups else None), read
+
+    def _fragment(self, listed: ListedObject, guarantee: Any, whole_bytes: int) -> Any:
+        if listed.size > whole_bytes:
+            return self.format.make_fragment(listed.path, self.filesystem, guarantee, file_size=listed.size)
+        with aws_errors(f"s3://{listed.path}"):
+            body = self._s3.get_object(Bucket=listed.bucket, Key=listed.key)["Body"].read()
+        return self.format.make_fragment(pa.BufferReader(body), partition_expression=guarantee)
 
     def _text_rows(self, reader: JsonReader, objects: Sequence[tuple[ListedObject, Any]]) -> Iterator[pa.RecordBatch]:
         for listed, partition in objects:

@@ -143,7 +143,7 @@ def _cause(reason: str) -> errors.HydrantError:
     if raised:
         kind = getattr(errors, raised[-1].group(1))
         message, _, fix = _STEP.sub("", raised[-1].group(2)).partition(" Fix: ")
-        return kind(message.strip(), fix=fix.strip())  # type: ignore[no-any-return]
+        return kind(message.strip(), fix=fix.strip())
     lines = [line.strip() for line in reason.strip().splitlines() if line.strip()]
     message = f"The pipeline failed: {_STEP.sub('', lines[-1]) if lines else 'the runner gave no reason.'}"
     return errors.RunnerError(message, fix="run again with -v for the whole story")

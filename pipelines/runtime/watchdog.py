@@ -4,6 +4,7 @@ We hold a pipe to our parent as standard input. However the parent ends, `kill -
 command's whole process group is ended. Works on Linux and macOS alike, which the kernel's own signals do not.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -41,10 +42,8 @@ def main(command: list[str]) -> int:
 
 
 def _signal_group(group: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # all of it is gone
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        pass  # all of it is gone
 
 
 if __name__ == "__main__":

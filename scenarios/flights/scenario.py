@@ -1,5 +1,6 @@
 """The scenario `flights`, as the `hydrant` command finds it."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from infra.provisioning import provision
 from pipelines.firehose.chunk import DeliveredObject
+from pipelines.firehose.invoke import InProcessInvoker
 from pipelines.firehose.ledger import Account
 from pipelines.lake.query import query
 from scenarios.flights.checks import ROWS_SQL, SQL, expected_answer, same_answer, same_rows
@@ -64,11 +66,21 @@ class Flights:
     summary = "Real flights: Kinesis, Lambda transform, Parquet on S3 through a Glue schema, SQL"
     folder = _FOLDER
     delivery_stream = "flights"
-    handler = f"{_FOLDER / 'handler.py'}:lambda_handler"
 
     def provision(self) -> None:
         """Creates the stream, bucket, table and delivery stream that `aws/` declares."""
         provision(_FOLDER / "aws")
+
+    def invoker(self, function_arn: str) -> InProcessInvoker:
+        """Calls handler.py in this process, with the time-out and memory that the function declares."""
+        function = json.loads((_FOLDER / "aws" / "50-lambda.create_function.json").read_text(encoding="utf-8"))
+        return InProcessInvoker(
+            _FOLDER / "handler.py",
+            function["Handler"],
+            function_arn,
+            timeout_s=function["Timeout"],
+            memory_mib=function["MemorySize"],
+        )
 
     def workload(self, count: int | None, seed: int) -> Workload:
         """What to put."""

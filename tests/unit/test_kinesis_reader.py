@@ -1,7 +1,6 @@
 """The reader, its cursors and `iter_pages` on a client in memory: pauses, faults, ends of reading."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import NoCredentialsError
@@ -36,9 +35,9 @@ def stream(clock) -> FakeKinesis:
 class Reading:
     """A restriction being read, and the numbers of what came."""
 
-    def __init__(self, stream, clock, start="TRIM_HORIZON", until=None, ahead=None) -> None:
+    def __init__(self, stream, clock, start="TRIM_HORIZON", until=None) -> None:
         self.service = StreamService("flights", stream)
-        self.cache = CursorCache(self.service, clock, ahead)
+        self.cache = CursorCache(self.service, clock)
         self.reader = Reader(self.cache, clock, until)
         self.left = start_of(self.service, StartingPosition.parse(start), clock)
         self.clock = clock
@@ -233,24 +232,6 @@ def test_b10_children_are_read_also_when_get_records_does_not_name_them(stream, 
     stream.put(merged, 2)
     reading = Reading(stream, clock)
     assert sorted(reading.run(30)) == stream.all_numbers()
-
-
-def test_ahead_reads_the_same(stream, clock):
-    numbers = stream.put(SHARD, 50)
-    with ThreadPoolExecutor(2) as ahead:
-        assert Reading(stream, clock, ahead=ahead).run() == numbers
-
-
-def test_ahead_failure_is_made_good(stream, clock):
-    numbers = stream.put(SHARD, 7)
-    with ThreadPoolExecutor(1) as ahead:
-        reading = Reading(stream, clock, ahead=ahead)
-        ahead.submit(lambda: None).result()
-        stream.put(SHARD, 0)
-        reading.poll()
-        ahead.submit(lambda: None).result()
-        stream.faults = [client_error("ExpiredIteratorException")]
-        assert reading.run() == numbers
 
 
 def test_b7_latest_is_fixed_at_start_up(stream, clock):

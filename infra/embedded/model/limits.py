@@ -1,6 +1,9 @@
-"""What a shard takes and gives in a second (B6, B8)."""
+"""What a shard takes and gives in a second (B6 to B8)."""
 
 from dataclasses import dataclass
+from typing import Final
+
+_MIB: Final = 1 << 20
 
 
 @dataclass
@@ -18,8 +21,8 @@ class TokenBucket:
     at_ms: int
 
     def take(self, amount: float, now_ms: int) -> bool:
-        """Takes `amount` if it is there."""
-        self.tokens = min(self.rate, self.tokens + (now_ms - self.at_ms) * self.rate / 1000)
+        """Takes `amount` if it is there; more than a bucket holds is granted by a full one."""
+        self.tokens = min(self.rate, self.tokens + max(0, now_ms - self.at_ms) * self.rate / 1000)
         self.at_ms = now_ms
         if self.tokens < min(amount, self.rate):
             return False
@@ -28,13 +31,14 @@ class TokenBucket:
 
 
 class ShardLimits:
-    """1 MiB/s and 1,000 records/s in, 2 MiB/s and 5 calls/s out."""
+    """1 MiB/s and 1,000 records/s in, 2 MiB/s and 5 calls/s out, 5 iterators/s."""
 
     def __init__(self, now_ms: int) -> None:
-        self._bytes_in = TokenBucket(1 << 20, 1 << 20, now_ms)
+        self._bytes_in = TokenBucket(_MIB, _MIB, now_ms)
         self._records_in = TokenBucket(1_000, 1_000, now_ms)
-        self._bytes_out = TokenBucket(2 << 20, 2 << 20, now_ms)
+        self._bytes_out = TokenBucket(2 * _MIB, 2 * _MIB, now_ms)
         self._calls_out = TokenBucket(5, 5, now_ms)
+        self._iterators = TokenBucket(5, 5, now_ms)
 
     def may_put(self, size: int, now_ms: int) -> bool:
         """Whether a record of `size` bytes may come in now."""
@@ -47,8 +51,13 @@ class ShardLimits:
 
     def may_read(self, now_ms: int) -> bool:
         """Whether a GetRecords may be answered now; after a large answer not before it is paid off (B8)."""
-        return self._bytes_out.take(0, now_ms) and self._bytes_out.tokens >= 0 and self._calls_out.take(1, now_ms)
+        return self._bytes_out.take(0, now_ms) and self._calls_out.take(1, now_ms)
 
     def has_read(self, size: int) -> None:
-        """Books an answer of `size` bytes."""
-        self._bytes_out.tokens -= size
+        """Books an answer of `size` bytes: 10 MiB cost 5 s of exceptions (B8)."""
+        kept = self._bytes_out.tokens if size <= self._bytes_out.rate else 0
+        self._bytes_out.tokens = kept - size
+
+    def may_iterate(self, now_ms: int) -> bool:
+        """Whether a GetShardIterator may be answered now (B7)."""
+        return self._iterators.take(1, now_ms)

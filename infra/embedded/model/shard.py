@@ -95,6 +95,11 @@ class Shard:
         """Where the record of `number` is, or the first behind it."""
         return self.first + (bisect_right if after else bisect_left)(self.numbers, number)
 
+    def issued(self, number: int) -> bool:
+        """Whether `number` can be one of this shard: of its starting number, or given out since."""
+        rest = number - _BASE
+        return rest & 0xFFFF_FFFF == self.index and number >= self.starting_number
+
     def position_at_time(self, ms: int) -> int:
         """The first record that arrived at `ms` or later (B7)."""
         return self.first + bisect_left(self.arrivals, ms)

@@ -11,6 +11,7 @@ from infra.embedded.model.shard import MAX_HASH_KEY, Shard, sequence_number, sha
 
 HOUR_MS: Final = 3_600_000
 DEFAULT_RETENTION_H: Final = 24
+SCALINGS_A_DAY: Final = 10
 
 
 def hash_key(partition_key: str) -> int:
@@ -45,11 +46,14 @@ class Stream:
         self.tags: dict[str, str] = {}
         self.consumers: dict[str, dict[str, Any]] = {}
         self.mode = "PROVISIONED"
+        self.max_record_kib = 1024
+        self.shard_level_metrics: set[str] = set()
         self.shards: list[Shard] = []
         self.limits: dict[str, ShardLimits] = {}
         self.lock = threading.Lock()
         self._limited = limited
         self._count = 0
+        self._scaled_ms: list[int] = []
         self._last_ms = now_ms
         self._starts: list[int] = []
         self._open: list[Shard] = []
@@ -57,9 +61,17 @@ class Stream:
             self._add(start, end, now_ms)
         self._index_open()
 
+    @property
+    def account(self) -> str:
+        return self.arn.split(":")[4]
+
+    def horizon_ms(self, now_ms: int) -> int:
+        """What arrived before is trimmed (B13)."""
+        return now_ms - self.retention_h * HOUR_MS
+
     def status(self, now_ms: int) -> str:
         """CREATING, UPDATING or ACTIVE."""
-        if now_ms >= self.active_ms:
+        if max(now_ms, self._last_ms) >= self.active_ms:  # a clock that is set back undoes nothing
             return "ACTIVE"
         return "CREATING" if len(self.open_shards) == len(self.shards) else "UPDATING"
 
@@ -67,14 +79,18 @@ class Stream:
     def open_shards(self) -> list[Shard]:
         return self._open
 
-    def shard(self, wanted: str) -> Shard:
-        """The shard called `wanted`."""
+    def shard(self, wanted: str, now_ms: int) -> Shard:
+        """The shard called `wanted`.
+
+        Raises:
+            KinesisError: ResourceNotFoundException, when there is none, or none any more.
+        """
         index = wanted.removeprefix("shardId-")
         if index.isdecimal() and int(index) < len(self.shards):
             found = self.shards[int(index)]
-            if found.id == wanted and not self._expired(found, self._last_ms):
+            if found.id == wanted and not self._expired(found, now_ms):
                 return found
-        message = f"Could not find shard {wanted} in stream {self.name} under account {self.arn.split(':')[4]}."
+        message = f"Could not find shard {wanted} in stream {self.name} under account {self.account}."
         raise not_found(message)
 
     def shard_for(self, key: int) -> Shard:
@@ -90,7 +106,7 @@ class Stream:
     def trim(self, now_ms: int) -> None:
         """Lets go what is past retention (B13)."""
         for shard in self.shards:
-            shard.trim(now_ms - self.retention_h * HOUR_MS)
+            shard.trim(self.horizon_ms(now_ms))
 
     def visible(self, now_ms: int) -> list[Shard]:
         """Shards that are not EXPIRED (B12)."""
@@ -101,18 +117,15 @@ class Stream:
         return [shard for shard in self.shards if parent.id in shard.parents]
 
     def split(self, parent: Shard, new_start: int, now_ms: int) -> None:
-        """SplitShard (B11)."""
+        """SplitShard: `new_start` begins the second child (B11)."""
         self._must_be_open(parent)
-        if not parent.start < new_start <= parent.end:
+        if not parent.start + 1 < new_start < parent.end:
             message = (
                 f"NewStartingHashKey {new_start} used in SplitShard() on shard {parent.id} in stream {self.name} "
                 "is not both greater than one plus the shard's StartingHashKey and less than the shard's EndingHashKey."
             )
             raise invalid(message)
-        self._close(parent, now_ms)
-        self._add(parent.start, new_start - 1, now_ms, parent.id)
-        self._add(new_start, parent.end, now_ms, parent.id)
-        self._index_open()
+        self._cut(parent, new_start, now_ms)
 
     def merge(self, one: Shard, other: Shard, now_ms: int) -> None:
         """MergeShards: of two whose ranges are adjacent (B11)."""
@@ -120,7 +133,10 @@ class Stream:
         self._must_be_open(other)
         low, high = sorted((one, other), key=lambda shard: shard.start)
         if low.end + 1 != high.start:
-            message = f"Shards {one.id} and {other.id} in stream {self.name} are not an adjacent pair of shards eligible for merging"
+            message = (
+                f"Shards {one.id} and {other.id} in stream {self.name} under account {self.account} "
+                "are not an adjacent pair of shards eligible for merging"
+            )
             raise invalid(message)
         self._close(one, now_ms)
         self._close(other, now_ms)
@@ -130,26 +146,36 @@ class Stream:
     def scale(self, target: int, now_ms: int) -> None:
         """UpdateShardCount, UNIFORM_SCALING (B11): splits and merges until the ranges are even."""
         current = len(self._open)
+        self._scaled_ms = [ms for ms in self._scaled_ms if now_ms - ms < 24 * HOUR_MS]
+        if len(self._scaled_ms) >= SCALINGS_A_DAY:
+            raise limit(f"UpdateShardCount was called {SCALINGS_A_DAY} times within 24 hours on stream {self.name}.")
         if not -(-current // 2) <= target <= current * 2:
             raise limit(
                 f"UpdateShardCount cannot scale to {target} shards: at most double and at least half of {current}."
             )
+        self._scaled_ms.append(now_ms)
         bounds = [start for start, _ in even_ranges(target)]
         for bound in bounds[1:]:
             holder = self.shard_for(bound)
             if holder.start != bound:
-                self.split(holder, bound, now_ms)
+                self._cut(holder, bound, now_ms)  # also where SplitShard would leave a child with one hash key
         for bound in bounds:
             last = next((b for b in bounds if b > bound), MAX_HASH_KEY + 1) - 1
             while (holder := self.shard_for(bound)).end < last:
                 self.merge(holder, self.shard_for(holder.end + 1), now_ms)
 
+    def _cut(self, parent: Shard, new_start: int, now_ms: int) -> None:
+        self._close(parent, now_ms)
+        self._add(parent.start, new_start - 1, now_ms, parent.id)
+        self._add(new_start, parent.end, now_ms, parent.id)
+        self._index_open()
+
     def _expired(self, shard: Shard, now_ms: int) -> bool:
-        return shard.closed_ms is not None and shard.closed_ms < now_ms - self.retention_h * HOUR_MS
+        return shard.closed_ms is not None and shard.closed_ms < self.horizon_ms(now_ms)
 
     def _must_be_open(self, shard: Shard) -> None:
         if not shard.is_open:
-            message = f"Shard {shard.id} in stream {self.name} under account {self.arn.split(':')[4]} is not open."
+            message = f"Shard {shard.id} in stream {self.name} under account {self.account} is not open."
             raise in_use(message)
 
     def _close(self, shard: Shard, now_ms: int) -> None:

@@ -102,7 +102,7 @@ def _keys(text: pa.Buffer, octets: Octets) -> tuple[pa.Array, Positions]:
     quotes = np.flatnonzero(octets == _QUOTE)
     if len(quotes) < 2:
         return pa.array([], pa.binary()), quotes
-    after = octets[np.minimum(quotes[1:] + 1, len(octets) - 1)]
+    after = octets[quotes[1:] + 1]  # there is one: a line ends with a brace
     is_key = (after == _COLON) | (after <= ord(" "))
     offsets = pa.py_buffer((quotes + 1).astype(np.int32))
     # Each token is the text after a quote up to and with the next one: neighbours share no byte, so no copy is made.
