@@ -28,6 +28,8 @@ REQUEST_LIMIT_BYTES: Final = 6_291_456
 RESPONSE_LIMIT_BYTES: Final = 6_291_556
 """The largest response that it hands back, by its own message."""
 
+_READ_TIMEOUT_S: Final = 310
+"""Firehose waits five minutes for a function (A4.5); the connection must not give up before."""
 _UNHANDLED: Final = "Unhandled"
 _TASK_TIMED_OUT: Final = "Task timed out after"
 
@@ -84,7 +86,7 @@ class BotoInvoker:
     def invoke(self, payload: bytes) -> InvokeResult:
         """See `Invoker.invoke`."""
         if self._client is None:
-            self._client = client("lambda", max_attempts=1)
+            self._client = client("lambda", max_attempts=1, read_timeout_s=_READ_TIMEOUT_S)
         with aws_errors(f"Lambda function {self._function}"):
             response = self._client.invoke(FunctionName=self._function, Payload=payload)
             answer = response["Payload"].read()

@@ -47,13 +47,14 @@ _DENIED = frozenset({
 _UP = "start it with `hydrant up` and copy its export lines, or unset AWS_ENDPOINT_URL to use AWS"
 
 
-def client(service: str, *, max_attempts: int = 5, max_pool_connections: int = 16) -> Any:
+def client(service: str, *, max_attempts: int = 5, max_pool_connections: int = 16, read_timeout_s: float = 60) -> Any:
     """A boto3 client for `service` ("kinesis", "s3", ...), configured by the SDK's environment variables.
 
     Args:
         service: boto3's service name.
         max_attempts: calls made in all, botocore's standard retry mode; 1 for callers with a back-off of their own.
         max_pool_connections: HTTP connections kept open.
+        read_timeout_s: seconds without a byte of the answer before the call counts as failed.
 
     Raises:
         ConfigurationError: no region is configured.
@@ -62,7 +63,7 @@ def client(service: str, *, max_attempts: int = 5, max_pool_connections: int = 1
         retries={"mode": "standard", "total_max_attempts": max_attempts},
         max_pool_connections=max_pool_connections,
         connect_timeout=5,
-        read_timeout=60,
+        read_timeout=read_timeout_s,
         s3={"addressing_style": "path"},
         # Checksums beyond Content-MD5 cost CPU a second time and stand-ins ignore them; AWS asks for none on PutObject.
         request_checksum_calculation="when_required",

@@ -13,7 +13,9 @@ from infra.provisioning import provision
 from pipelines.firehose.chunk import DeliveredObject
 from pipelines.firehose.invoke import InProcessInvoker
 from pipelines.firehose.ledger import Account
+from pipelines.lake.audit import audit
 from pipelines.lake.query import query
+from pipelines.runtime.aws import client
 from scenarios.flights.checks import ROWS_SQL, SQL, expected_answer, same_answer, same_rows
 from scenarios.flights.workload import Workload, make_workload
 
@@ -100,6 +102,7 @@ class Flights:
         ):
             if counted != known:
                 problems.append(f"{counted:,} records are {what}, {known:,} should be")
+        problems += audit(client("s3"), objects, {written.bucket for written in objects})
         if not same_rows(query(ROWS_SQL).table.to_pandas(), workload):
             problems.append("the rows of the table are not the flights that left")
         return Verdict(ours, expected, same_answer(ours, expected), answer.data_scanned_bytes, problems)

@@ -127,7 +127,7 @@ def _floating(overflow: float, rules: Rules) -> Coercion:
         number = float(value if is_number else _numeric_text(value, form, rules))
         if not abs(number) < overflow:
             raise bad_input(_scalar_text(value))
-        return number
+        return number + 0.0  # zero has no sign: whether "-0" keeps it would depend on who parses
 
     return coerce
 

@@ -178,7 +178,9 @@ def _parse_floats(array: pa.Array, target: pa.DataType) -> _Finished | None:
 
 
 def _finite(array: pa.Array, target: pa.DataType) -> _Finished | None:
-    finished = array.cast(target, safe=False) if array.type != target else array
+    finished = pc.add(array, 0.0)  # -0.0 becomes 0.0, as one by one
+    if finished.type != target:
+        finished = finished.cast(target, safe=False)
     return (finished, None) if pc.all(pc.is_finite(finished)).as_py() is not False else None
 
 
