@@ -1,17 +1,19 @@
 """What the command line finds by entry points: targets and scenarios (docs/decisions/0006)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from pipelines.firehose.chunk import DeliveredObject
-from pipelines.firehose.invoke import Invoker
-from pipelines.firehose.ledger import Account
-from pipelines.kinesis.put import Record
 from pipelines.runtime.errors import NotFoundError
 from pipelines.runtime.processes import Child
+
+if TYPE_CHECKING:  # a target is found, and starts, while Beam is still being imported
+    from pipelines.firehose.chunk import DeliveredObject
+    from pipelines.firehose.invoke import Invoker
+    from pipelines.firehose.ledger import Account
+    from pipelines.kinesis.put import Record
 
 
 class Target(Protocol):
@@ -31,7 +33,7 @@ class Workload(Protocol):
 
     def __len__(self) -> int: ...
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> "Iterator[Record]":
         """In the order in which they are put."""
 
 
@@ -59,13 +61,13 @@ class Scenario(Protocol):
     def provision(self) -> None:
         """Creates what it declares."""
 
-    def invoker(self, function_arn: str) -> Invoker:
+    def invoker(self, function_arn: str) -> "Invoker":
         """Calls its handler in this process, for targets without Lambda."""
 
     def workload(self, count: int | None, seed: int) -> Workload:
         """What to put: `count` records, or all there are."""
 
-    def verify(self, workload: Any, account: Account, objects: Sequence[DeliveredObject]) -> Verdict:
+    def verify(self, workload: Any, account: "Account", objects: "Sequence[DeliveredObject]") -> Verdict:
         """Holds the result against the oracle."""
 
 
@@ -75,18 +77,17 @@ def find_target(name: str) -> Target:
     Raises:
         NotFoundError: there is none.
     """
-    found: Target = _find("hydrant.targets", "target", name)()
+    found: Target = _find("hydrant.targets", "target", name)()()
     return found
 
 
-def find_scenario(name: str) -> Scenario:
-    """The scenario called `name`.
+def find_scenario(name: str) -> Callable[[], Scenario]:
+    """What loads the scenario called `name`; loading it imports what it runs on, which takes seconds.
 
     Raises:
         NotFoundError: there is none.
     """
-    found: Scenario = _find("hydrant.scenarios", "scenario", name)
-    return found
+    return _find("hydrant.scenarios", "scenario", name)
 
 
 def scenarios() -> dict[str, Scenario]:
@@ -94,9 +95,9 @@ def scenarios() -> dict[str, Scenario]:
     return {found.name: found.load() for found in entry_points(group="hydrant.scenarios")}
 
 
-def _find(group: str, what: str, name: str) -> Any:
+def _find(group: str, what: str, name: str) -> Callable[[], Any]:
     found = entry_points(group=group)
     if name not in found.names:
         message = f"There is no {what} {name!r}; there are: {', '.join(sorted(found.names)) or 'none'}."
         raise NotFoundError(message, fix="`hydrant list`" if found.names else "`make setup`")
-    return found[name].load()
+    return found[name].load

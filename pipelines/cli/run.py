@@ -2,6 +2,8 @@
 
 import json
 import sys
+import threading
+from contextlib import redirect_stdout
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from pipelines.cli.up import wait_for_interrupt
+from pipelines.runtime.clock import SystemClock
 from pipelines.runtime.errors import AccountError, ConfigurationError
 
 
@@ -26,26 +29,33 @@ def command(
 
     Exit status 1 when a record is lost or doubled, or when the answer of the SQL query differs from the expected one.
     """
-    from pipelines.cli.live import table
     from pipelines.cli.plugins import find_scenario, find_target
-    from pipelines.cli.scenario_run import Progress, run_scenario
-    from pipelines.runtime.options import HydrantOptions
 
+    clock = SystemClock()
+    started_s = clock.monotonic_s()
     count = _count(records)
-    chosen = find_scenario(scenario)
-    options = HydrantOptions.for_runner(runner)
-    console = Console(stderr=as_json)
-    with find_target(target).started() as place:
+    load_scenario, chosen_target = find_scenario(scenario), find_target(target)
+    threading.Thread(target=load_scenario, daemon=True).start()  # imports Beam while the stand-ins start
+    out, console = sys.stdout, Console(stderr=as_json)
+    # With --json the document is all of standard output: what a handler prints goes where logs go.
+    with redirect_stdout(sys.stderr if as_json else sys.stdout), chosen_target.started() as place:
+        from pipelines.cli.live import table
+        from pipelines.cli.scenario_run import Progress, run_scenario
+        from pipelines.runtime.options import HydrantOptions
+
+        chosen, options = load_scenario(), HydrantOptions.for_runner(runner)
         with Live(console=console, refresh_per_second=4, transient=as_json) as live:
 
             def show(progress: Progress, seconds: float) -> None:
                 if not as_json:
                     live.update(table(progress.snapshot, put=progress.put, total=progress.total, seconds=seconds))
 
-            report = run_scenario(chosen, place, count=count, seed=seed, options=options, show=show)
+            report = run_scenario(
+                chosen, place, count=count, seed=seed, options=options, show=show, clock=clock, started_s=started_s
+            )
         if as_json:
-            json.dump(report.to_json(), sys.stdout, indent=2, default=str)
-            sys.stdout.write("\n")
+            json.dump(report.to_json(), out, indent=2, default=str)
+            out.write("\n")
         else:
             _print(report, console)
         if keep:

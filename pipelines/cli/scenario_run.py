@@ -47,8 +47,8 @@ class Report:
         account: where the records ended.
         objects: every object written, in key order.
         verdict: the scenario's own comparison with its oracle.
-        seconds: from the start of the stand-ins to the last answer.
-        first_object_s: seconds until the first data object.
+        seconds: from the start of the run to the last answer.
+        first_object_s: seconds from the start of the run until the first data object.
     """
 
     account: Account
@@ -126,6 +126,7 @@ def run_scenario(
     options: HydrantOptions,
     show: Callable[[Progress, float], None],
     clock: Clock | None = None,
+    started_s: float | None = None,
 ) -> Report:
     """Runs `scenario` on a target that has started, and accounts for every record.
 
@@ -137,12 +138,14 @@ def run_scenario(
         options: the runner.
         show: called about twice a second with the progress and the seconds since the start.
         clock: for the seconds.
+        started_s: when the run began by `clock.monotonic_s()`; None for now.
 
     Raises:
         HydrantError: anything that keeps the run from ending.
     """
     clock = clock or SystemClock()
-    started_s = clock.monotonic_s()
+    if started_s is None:
+        started_s = clock.monotonic_s()
     scenario.provision()
     workload = scenario.workload(count, seed)
     progress = Progress(len(workload))

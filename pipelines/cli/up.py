@@ -24,7 +24,7 @@ def command(
     """
     from pipelines.cli.plugins import find_scenario, find_target
 
-    chosen = [find_scenario(name) for name in scenario or []]
+    chosen = [find_scenario(name)() for name in scenario or []]
     with find_target("embedded").started() as target:
         for each in chosen:
             each.provision()

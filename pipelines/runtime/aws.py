@@ -5,6 +5,8 @@ AWS_ENDPOINT_URL_<SERVICE> for a stand-in, AWS_REGION / AWS_DEFAULT_REGION, AWS_
 credential chain. A DoFn makes its clients in `setup()`, so they are made on the worker, from the worker's environment.
 """
 
+import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -69,8 +71,25 @@ def client(service: str, *, max_attempts: int = 5, max_pool_connections: int = 1
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    with aws_errors(f"{service} client"):
-        return boto3.session.Session().client(service, config=config)
+    with aws_errors(f"{service} client"), _one_at_a_time:
+        return _session().client(service, config=config)
+
+
+def _session() -> Any:
+    """The session for the SDK's settings as they are now in the environment.
+
+    A session reads botocore's service models, megabytes of JSON, and keeps them; a session a client would read them
+    again and again. Clients may be used by several threads, sessions may not.
+    """
+    settings = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+    if settings not in _sessions:
+        _sessions.clear()
+        _sessions[settings] = boto3.session.Session()
+    return _sessions[settings]
+
+
+_sessions: dict[tuple[tuple[str, str], ...], Any] = {}
+_one_at_a_time = threading.Lock()
 
 
 def s3_filesystem() -> Any:
@@ -84,7 +103,8 @@ def s3_filesystem() -> Any:
 
     meta = client("s3").meta
     with aws_errors("S3"):
-        found = boto3.session.Session().get_credentials()
+        with _one_at_a_time:
+            found = _session().get_credentials()
         if found is None:
             raise NoCredentialsError
         credentials = found.get_frozen_credentials()

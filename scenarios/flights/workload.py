@@ -7,6 +7,7 @@ setuptools, so its data file is read where it lies.
 import importlib.util
 import itertools
 import random
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import Final
 
 import orjson
 import pandas as pd
+import pyarrow as pa
+from pyarrow import csv
 
 from pipelines.kinesis.put import Record
 from pipelines.runtime.errors import NotFoundError
@@ -71,8 +74,10 @@ def flights_csv() -> Path:
 
 
 @cache
-def _text() -> pd.DataFrame:
-    return pd.read_csv(flights_csv(), dtype=str, keep_default_na=False, na_filter=False)
+def _text() -> pa.Table:
+    as_text = csv.ConvertOptions(column_types=dict.fromkeys(_numbers().columns, pa.string()), strings_can_be_null=False)
+    with zipfile.ZipFile(flights_csv()) as archive, archive.open("flights.csv") as file:
+        return csv.read_csv(file, convert_options=as_text)
 
 
 @cache
@@ -96,12 +101,8 @@ def make_workload(count: int | None, seed: int) -> Workload:
 
 def _rows(index: pd.Index) -> Iterator[dict[str, str]]:
     """The CSV's rows of `index` as text, a slice at a time: what a producer would read from a file."""
-    text = _text()
-    names = [str(name) for name in text.columns]
     for start in range(0, len(index), 5_000):
-        part = text.loc[index[start : start + 5_000]]
-        for values in part.itertuples(index=False, name=None):
-            yield dict(zip(names, values, strict=True))
+        yield from _text().take(pa.array(index[start : start + 5_000])).to_pylist()
 
 
 def partition_key(row: dict[str, str]) -> str:
