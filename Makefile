@@ -5,7 +5,7 @@ UV_VERSION = 0.13.9
 UV = .venv-tools/bin/uv
 HYDRANT = .venv/bin/hydrant
 
-.PHONY: setup run test lint bench clean
+.PHONY: setup run test lint bench soak clean
 
 setup: .venv/.locked
 	.venv/bin/python -m pipelines.runtime.prism
@@ -35,6 +35,9 @@ lint: .venv/.locked
 bench: setup
 	$(HYDRANT) bench convert
 	$(HYDRANT) bench path
+
+soak: setup
+	.venv/bin/python tests/soak/many_runs.py
 
 clean:
 	rm -rf .venv .venv-tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build *.egg-info

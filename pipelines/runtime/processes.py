@@ -121,12 +121,13 @@ class Child:
         return " / ".join(line.strip() for line in list(self._lines)[-3:]) or "it said nothing."
 
     def _drain(self, stream: IO[str], is_stdout: bool) -> None:
-        for line in stream:
-            if is_stdout and not self._first_line.is_set():
-                self._first = line
-                self._first_line.set()
-            else:
-                self._lines.append(line)
+        with stream:
+            for line in stream:
+                if is_stdout and not self._first_line.is_set():
+                    self._first = line
+                    self._first_line.set()
+                else:
+                    self._lines.append(line)
 
 
 def free_port() -> int:

@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import DebugOptions
 
 from pipelines.kinesis.put import Placed, Record, batches, put_records
 from pipelines.runtime.aws import client
@@ -120,8 +121,12 @@ class Run:
         on_tick: Callable[[Snapshot], None] | None = None,
         deadline_s: float = 60.0,
         options: Sequence[str] = (),
+        splits: bool = False,
     ) -> Snapshot:
-        """`run_pipeline`; `on_tick` is called about five times a second, and may act on the stand-ins."""
+        """`run_pipeline`; `on_tick` is called about five times a second, and may act on the stand-ins.
+
+        `splits` lets the runner split bundles under way, which the product forbids Prism for the sake of state.
+        """
         give_up_s = time.monotonic() + deadline_s
         self.snapshots = []
 
@@ -133,4 +138,7 @@ class Run:
             if on_tick is not None:
                 on_tick(snapshot)
 
-        return run_pipeline(build, HydrantOptions.for_runner(self.runner, options), on_tick=tick)
+        chosen = HydrantOptions.for_runner(self.runner, options)
+        if splits:
+            chosen.view_as(DebugOptions).experiments.remove("prism_disable_sdf_split")
+        return run_pipeline(build, chosen, on_tick=tick)
