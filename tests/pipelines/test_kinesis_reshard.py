@@ -7,6 +7,7 @@ import pytest
 from pages import Log, LogPages, each_once, ends_of, numbered
 
 from pipelines.kinesis import ReadFromKinesis, StopFile
+from pipelines.kinesis.tracker import StreamRestrictionTracker
 
 KEYS = [f"key-{number}" for number in range(24)]
 
@@ -127,17 +128,34 @@ class Slow(beam.DoFn):
         yield page
 
 
+@pytest.fixture
+def splits_under_way(monkeypatch):
+    """The fractions at which the runner has split a restriction that was being read."""
+    fractions = []
+    try_split = StreamRestrictionTracker.try_split
+
+    def spied(self, fraction):
+        split = try_split(self, fraction)
+        if fraction and split:
+            fractions.append(fraction)
+        return split
+
+    monkeypatch.setattr(StreamRestrictionTracker, "try_split", spied)
+    return fractions
+
+
 @pytest.mark.parametrize("splits", [False, True], ids=["whole", "split"])
-def test_slow_pipeline_reads_each_record_once_while_resharded(kinesis, run, log, stop, splits):
+def test_slow_pipeline_reads_each_record_once_while_resharded(kinesis, run, log, stop, splits, splits_under_way):
     stream = kinesis.stream(2)
     story = Story(kinesis, stream, log, stop, split(0), split(2), merge(0))
 
     def build(pipeline):
         pages = pipeline | ReadFromKinesis(stream, until=stop)
-        return pages | beam.ParDo(Slow(0.15)) | beam.ParDo(LogPages(log))
+        return pages | beam.ParDo(Slow(0.25)) | beam.ParDo(LogPages(log))
 
     story.put()
     run(build, on_tick=story.tick, splits=splits)
     each_once(log, story.placed)
     for key, data in log.by_key().items():
         assert data == [f"{key}:{number}" for number in range(len(data))]
+    assert bool(splits_under_way) == splits

@@ -1,0 +1,95 @@
+"""Event time downstream of ReadFromKinesis: windows close while it reads, and no page comes too late for its own."""
+
+import json
+
+import apache_beam as beam
+import pytest
+from apache_beam.transforms.window import FixedWindows
+from pages import Log, ends_of, key_of, numbered
+
+from pipelines.kinesis import ReadFromKinesis, StopFile
+
+
+@pytest.fixture
+def stop(tmp_path):
+    return StopFile(str(tmp_path / "stop.json"))
+
+
+class Closed(Log):
+    """The records of each window that the watermark has closed."""
+
+    def rows(self):
+        return [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.exists() else []
+
+    def numbers(self):
+        return [number for row in self.rows() for number in row]
+
+
+class LogWindows(beam.DoFn):
+    def __init__(self, closed: Closed) -> None:
+        self._path = str(closed.path)
+
+    def process(self, keyed):
+        with open(self._path, "ab", buffering=0) as file:
+            file.write(json.dumps([number for numbers in keyed[1] for number in numbers]).encode() + b"\n")
+
+
+def windows_of(stream, stop, closed, start="TRIM_HORIZON"):
+    """Windows of a second, each output once, when the watermark passes its end; what is later is dropped."""
+    return lambda pipeline: (
+        pipeline
+        | ReadFromKinesis(stream, start, stop)
+        | beam.Map(lambda page: (0, page["sequence_number"].to_pylist()))
+        | beam.WindowInto(FixedWindows(1))
+        | beam.GroupByKey()
+        | beam.ParDo(LogWindows(closed))
+    )
+
+
+def test_b9_idle_shard_does_not_hold_the_watermark_back(kinesis, run, stop, tmp_path):
+    stream, closed = kinesis.stream(4), Closed(tmp_path)
+    key = key_of(kinesis, stream, kinesis.open_shards(stream)[1]["ShardId"])
+    placed = []
+
+    def tick(_):
+        if stop.read() is None:
+            placed.extend(kinesis.put(stream, numbered([key], 0, 1)))
+            if len(closed.rows()) >= 2:  # else, never: a pipeline that has not ended passes no window's end by itself
+                stop.write(ends_of(placed))
+
+    run(windows_of(stream, stop, closed), on_tick=tick, deadline_s=20)
+    assert sorted(closed.numbers()) == sorted(place.sequence_number for place in placed)
+
+
+def test_b9_idle_stream_closes_the_windows_of_its_last_records(kinesis, run, stop, tmp_path):
+    stream, closed = kinesis.stream(2), Closed(tmp_path)
+    placed = kinesis.put(stream, numbered(["a", "b", "c", "d"], 0, 5))
+
+    def tick(_):
+        if sorted(closed.numbers()) == sorted(place.sequence_number for place in placed):
+            stop.write(ends_of(placed))
+
+    run(windows_of(stream, stop, closed), on_tick=tick, deadline_s=20)
+    assert stop.read() is not None  # they were closed before it ended
+
+
+def test_b9_b12_nothing_is_late_while_shards_are_split_and_merged(kinesis, run, stop, tmp_path):
+    stream, closed = kinesis.stream(2), Closed(tmp_path)
+    placed = []
+    turns = iter(range(100))
+
+    def tick(_):
+        if stop.read() is not None:
+            return
+        placed.extend(kinesis.put(stream, numbered([f"key-{number}" for number in range(20)], 0, 1)))
+        shards = [shard["ShardId"] for shard in kinesis.open_shards(stream)]
+        match next(turns):
+            case 3:
+                kinesis.split(stream, shards[0])
+            case 6:
+                kinesis.client.merge_shards(StreamName=stream, ShardToMerge=shards[1], AdjacentShardToMerge=shards[2])
+            case turn if turn > 9 and closed.rows():
+                stop.write(ends_of(placed))
+
+    run(windows_of(stream, stop, closed), on_tick=tick, deadline_s=30)
+    assert sorted(closed.numbers()) == sorted(place.sequence_number for place in placed)
