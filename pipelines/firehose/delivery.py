@@ -16,7 +16,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from pipelines.firehose.buffer import Hints
-from pipelines.firehose.chunk import Chunk, DeliveredObject
+from pipelines.firehose.chunk import Chunk, DeliveredObject, Sealed
 from pipelines.firehose.config import BufferingHints, DeliveryStreamConfig
 from pipelines.firehose.deliver import (
     BACKUP,
@@ -112,7 +112,7 @@ class DeliveryStream(beam.PTransform):
         return (
             pages
             | "TransformPages" >> beam.Map(_chunk_of_whole_page).with_output_types(tuple[str, Chunk])
-            | "Batch" >> beam.ParDo(BufferFn(hints, self._clock, "batch"))
+            | "Batch" >> beam.ParDo(BufferFn(hints, self._clock, "batch")).with_output_types(Sealed)
             | "Transform"
             >> beam.ParDo(function)
             .with_output_types(pa.RecordBatch, **{DROPPED: pa.RecordBatch, FAILED: tuple[str, Chunk]})
@@ -134,7 +134,7 @@ class DeliveryStream(beam.PTransform):
         buffer = BufferFn(Hints.of(hints.size_mib, hints.interval_s), self._clock, BUFFER_STAGE[destination.kind])
         return (
             chunks
-            | f"{name}Buffer" >> beam.ParDo(buffer)
+            | f"{name}Buffer" >> beam.ParDo(buffer).with_output_types(Sealed)
             | f"{name}Deliver" >> beam.ParDo(DeliverFn(destination, self._clock)).with_output_types(DeliveredObject)
         )
 

@@ -3,8 +3,10 @@
 Each DoFn is a thin shell around a pure part of the room: `transform`, `convert`, `buffer`, `deliver`.
 """
 
+import json
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
 import apache_beam as beam
@@ -37,6 +39,7 @@ DROPPED: Final = "dropped"
 FAILED: Final = "failed"
 
 _HEADER: Final = struct.Struct(">qqq")
+_LENGTH: Final = struct.Struct(">q")
 _FILL: Final = struct.Struct(">qqq")
 
 
@@ -57,7 +60,33 @@ class ChunkCoder(Coder):
         return Chunk
 
 
+class SealedCoder(Coder):
+    """Coder of `Sealed`: its chunks one behind the other, each with its length; pickle would copy them once more."""
+
+    def encode(self, value: Sealed) -> bytes:
+        chunks = [_CHUNKS.encode(chunk) for chunk in value.chunks]
+        head = json.dumps([value.key, value.reason, [len(chunk) for chunk in chunks]]).encode()
+        return b"".join([_LENGTH.pack(len(head)), head, *chunks])
+
+    def decode(self, encoded: bytes) -> Sealed:
+        (length,) = _LENGTH.unpack_from(encoded)
+        at = _LENGTH.size + length
+        key, reason, sizes = json.loads(encoded[_LENGTH.size : at])
+        ends = list(accumulate(sizes, initial=at))
+        chunks = [_CHUNKS.decode(encoded[start:end]) for start, end in pairwise(ends)]
+        return Sealed(key, tuple(chunks), reason)
+
+    def is_deterministic(self) -> bool:
+        return False
+
+    def to_type_hint(self) -> type[Sealed]:
+        return Sealed
+
+
+_CHUNKS: Final = ChunkCoder()
+
 beam.coders.registry.register_coder(Chunk, ChunkCoder)
+beam.coders.registry.register_coder(Sealed, SealedCoder)
 
 
 class BufferFn(beam.DoFn):

@@ -7,6 +7,8 @@ there, and an answer that nobody claimed is simply offered again.
 import random
 import threading
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from pipelines.kinesis.decode import Answer
@@ -29,17 +31,37 @@ _MAX_BACKOFF_S: Final = 5.0
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """A GetRecords call made before its answer is asked for."""
+
+    iterator: str
+    called_ms: int
+    answer: Future[Answer]
+
+
 class Cursor:
     """Reads one shard from a position on. Used by one thread at a time.
+
+    While a page is worked on, the next one is fetched, unless the shard's tip was reached. Who does not come for it
+    has lost nothing but a call.
 
     Args:
         service: calls for the stream.
         shard_id: the shard.
         position: where the next record is.
         clock: for pauses.
+        ahead: makes the calls ahead; None for none.
     """
 
-    def __init__(self, service: StreamService, shard_id: str, position: ShardPosition, clock: Clock) -> None:
+    def __init__(
+        self,
+        service: StreamService,
+        shard_id: str,
+        position: ShardPosition,
+        clock: Clock,
+        ahead: Executor | None = None,
+    ) -> None:
         self.shard_id: Final = shard_id
         self.ready_s = 0.0
         """No records are asked for before this `monotonic_s`."""
@@ -52,6 +74,8 @@ class Cursor:
         self._position = position
         self._iterator: str | None = None
         self._answer: Answer | None = None
+        self._executor = ahead
+        self._ahead: _Ahead | None = None
         self._pause_s = 0.0
         self._failures = 0
         self._failing_since_s: float | None = None
@@ -78,16 +102,17 @@ class Cursor:
             TerminalError: trying again gives the same.
         """
         if self._answer is None and self._clock.monotonic_s() >= self.ready_s:
-            now_ms = self._clock.now_ms()
-            answer = self._attempt(self._fetch)
-            if answer is None:
+            fetched = self._attempt(self._fetch)
+            if fetched is None:
                 return None
+            answer, now_ms = fetched
             if answer.page is None and answer.next_iterator is not None:
                 self._iterator = answer.next_iterator
                 self._rest(answer, now_ms)
                 return answer
             self._answer = answer
             self._rest(answer, now_ms)
+            self._look_ahead(answer)
         return self._answer
 
     def children(self) -> tuple[ShardInfo, ...] | None:
@@ -96,14 +121,27 @@ class Cursor:
             return None
         return self._attempt(lambda: self._service.children(self.shard_id))
 
-    def _fetch(self) -> Answer:
+    def _fetch(self) -> tuple[Answer, int]:
+        """The answer at the position, and when the call was made."""
+        ahead, self._ahead = self._ahead, None
         if self._iterator is not None:
             try:
-                return self._service.get(self.shard_id, self._iterator)
+                if ahead is not None and ahead.iterator == self._iterator:
+                    return ahead.answer.result(), ahead.called_ms
+                return self._get(self._iterator)
             except ExpiredIteratorError:
                 self.retries += 1
         self._iterator = self._service.iterator(self.shard_id, self._position)
-        return self._service.get(self.shard_id, self._iterator)
+        return self._get(self._iterator)
+
+    def _get(self, iterator: str) -> tuple[Answer, int]:
+        called_ms = self._clock.now_ms()
+        return self._service.get(self.shard_id, iterator), called_ms
+
+    def _look_ahead(self, answer: Answer) -> None:
+        if self._executor is not None and answer.next_iterator is not None and answer.millis_behind:
+            call = self._executor.submit(self._service.get, self.shard_id, answer.next_iterator)
+            self._ahead = _Ahead(answer.next_iterator, self._clock.now_ms(), call)
 
     def _rest(self, answer: Answer, now_ms: int) -> None:
         self.caught_up_ms = now_ms if answer.caught_up and answer.page is None else None
@@ -146,11 +184,13 @@ class CursorCache:
     Args:
         service: calls for the stream.
         clock: for pauses.
+        ahead: makes calls ahead, see `Cursor`.
     """
 
-    def __init__(self, service: StreamService, clock: Clock) -> None:
+    def __init__(self, service: StreamService, clock: Clock, ahead: Executor | None = None) -> None:
         self.service: Final = service
         self._clock = clock
+        self._ahead = ahead
         self._cursors: dict[str, Cursor] = {}
         self._lock = threading.Lock()
 
@@ -159,7 +199,7 @@ class CursorCache:
         with self._lock:
             cursor = self._cursors.pop(shard_id, None)
         if cursor is None:
-            return Cursor(self.service, shard_id, position, self._clock)
+            return Cursor(self.service, shard_id, position, self._clock, self._ahead)
         cursor.move_to(position)
         return cursor
 

@@ -71,7 +71,7 @@ class StartingPosition:
 
     Attributes:
         type: a ShardIteratorType of GetShardIterator (B7).
-        timestamp_ms: for AT_TIMESTAMP.
+        timestamp_ms: for AT_TIMESTAMP, and for shards that `positions` does not name; 0 is the oldest record.
         positions: for AT_ and AFTER_SEQUENCE_NUMBER, by shard id.
     """
 
@@ -90,12 +90,13 @@ class StartingPosition:
         return cls._named("AT_SEQUENCE_NUMBER", sequence_numbers)
 
     @classmethod
-    def after(cls, sequence_numbers: Mapping[str, str]) -> Self:
+    def after(cls, sequence_numbers: Mapping[str, str], otherwise_ms: int = 0) -> Self:
         """In each named shard the record that follows that sequence number.
 
-        Shards not named are read from their beginning, but for the ancestors of named ones: those were read before.
+        Shards not named are read from `otherwise_ms` (milliseconds since the epoch; 0 is their beginning), but for the
+        ancestors of named ones: those were read before.
         """
-        return cls._named("AFTER_SEQUENCE_NUMBER", sequence_numbers)
+        return cls._named("AFTER_SEQUENCE_NUMBER", sequence_numbers, otherwise_ms)
 
     @classmethod
     def parse(cls, start: "str | StartingPosition") -> "StartingPosition":
@@ -112,15 +113,16 @@ class StartingPosition:
         raise ConfigurationError(message, fix=_FIX)
 
     @classmethod
-    def _named(cls, kind: PositionType, sequence_numbers: Mapping[str, str]) -> Self:
+    def _named(cls, kind: PositionType, sequence_numbers: Mapping[str, str], otherwise_ms: int = 0) -> Self:
         for shard_id, number in sequence_numbers.items():
             if not str(number).isdecimal():
                 message = f"{number!r} is no sequence number of {shard_id}."
                 raise ConfigurationError(message, fix=_FIX)
-        return cls(kind, positions={shard: ShardPosition(kind, number) for shard, number in sequence_numbers.items()})
+        named = {shard: ShardPosition(kind, number) for shard, number in sequence_numbers.items()}
+        return cls(kind, otherwise_ms, named)
 
     def of(self, shard_id: str) -> ShardPosition:
         """Where a shard that was there at start-up begins. LATEST must have been made a time by then."""
-        if self.type == "AT_TIMESTAMP":
-            return ShardPosition("AT_TIMESTAMP", timestamp_ms=self.timestamp_ms)
-        return self.positions.get(shard_id, TRIM_HORIZON)
+        if shard_id in self.positions:
+            return self.positions[shard_id]
+        return ShardPosition("AT_TIMESTAMP", timestamp_ms=self.timestamp_ms) if self.timestamp_ms else TRIM_HORIZON

@@ -1,6 +1,7 @@
 """`ReadFromKinesis`: the Beam adapters of the source. What they adapt is in reader.py, restriction.py, watermark.py."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import apache_beam as beam
@@ -27,6 +28,9 @@ from pipelines.runtime.metrics import StageMetrics
 CALL_BYTES: Final = 8 * 1024 * 1024
 CALL_S: Final = 0.5
 """One `process()` call ends after this much data or time: what it output reaches the next stage only then."""
+
+AHEAD_THREADS: Final = 4
+"""So many calls of a process can be under way ahead of their pages."""
 
 
 class ReadFromKinesis(beam.PTransform):
@@ -84,12 +88,13 @@ class _Caches:
     def __init__(self, make_client: ClientFactory, clock: Clock) -> None:
         self._make_client = make_client
         self._clock = clock
+        self._ahead = ThreadPoolExecutor(AHEAD_THREADS, "kinesis-read-ahead")
         self._of: dict[str, CursorCache] = {}
 
     def of(self, stream: str) -> CursorCache:
         if stream not in self._of:
             service = StreamService(stream, self._make_client())
-            self._of.setdefault(stream, CursorCache(service, self._clock))
+            self._of.setdefault(stream, CursorCache(service, self._clock, self._ahead))
         return self._of[stream]
 
 

@@ -1,6 +1,7 @@
 """A client of a stream in memory, for tests of the reader: shard trees, faults, small pages, no threads, no HTTP."""
 
 import itertools
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -24,6 +25,18 @@ def client_error(code: str, operation: str = "GetRecords", status: int = 400) ->
 
 def connection_error() -> EndpointConnectionError:
     return EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+
+
+class AtOnce(Executor):
+    """Does what it is given in the caller's thread: reading ahead without a race."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 class FakeKinesis:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines.firehose.buffer import END, INTERVAL, MIB, SIZE, ZERO_BUFFERING_MS, Fill, Hints
 from pipelines.firehose.chunk import Chunk, Sealed
-from pipelines.firehose.stages import BufferFn, ChunkCoder
+from pipelines.firehose.stages import BufferFn, ChunkCoder, SealedCoder
 from pipelines.kinesis.page import make_page
 from pipelines.runtime.clock import ManualClock
 
@@ -180,6 +180,12 @@ def test_a7_3_the_oldest_arrival_of_a_sealed_buffer() -> None:
 def test_a_chunk_survives_its_coder() -> None:
     before = chunk(5, 100)
     assert ChunkCoder().decode(ChunkCoder().encode(before)) == before
+
+
+@given(sizes=st.lists(st.integers(0, 200), min_size=1, max_size=4), key=st.text(max_size=9))
+def test_a_sealed_buffer_survives_its_coder(sizes: list[int], key: str) -> None:
+    before = Sealed(key, tuple(chunk(n + 1, size) for n, size in enumerate(sizes)), END)
+    assert SealedCoder().decode(SealedCoder().encode(before)) == before
 
 
 @given(

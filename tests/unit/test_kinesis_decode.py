@@ -1,17 +1,20 @@
 """GetRecords bodies as pages, through a real boto3 client that gets canned HTTP answers."""
 
 import base64
+import binascii
 import io
 import json
 
+import pyarrow as pa
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 from botocore.parsers import create_parser
 from botocore.session import get_session
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pipelines.kinesis import decode
 from pipelines.kinesis.decode import BODY, decode_answer, keep_body
 from pipelines.kinesis.page import PAGE_SCHEMA
 from pipelines.kinesis.positions import ShardPosition
@@ -61,6 +64,8 @@ def body_of(records, **more):
     return {"Records": rows, "MillisBehindLatest": 0, "NextShardIterator": "next", **more}
 
 
+RECORD = {"Data": "AAAA", "PartitionKey": "k", "SequenceNumber": "1", "ApproximateArrivalTimestamp": 1.5}
+
 RECORDS = st.lists(
     st.tuples(
         st.integers(1, 10**56).map(str),
@@ -89,6 +94,42 @@ def test_b8_b9_body_and_botocores_own_answer_give_equal_pages(records, behind):
         assert fast.end == slow.end == ShardPosition.after(records[-1][0])
     assert fast.data_bytes == slow.data_bytes == sum(len(data) for _, data, _, _ in records)
     assert fast.millis_behind == slow.millis_behind == behind
+
+
+ODD_DATA = ["", "AA==", "AAA=", "AAAA", "A===", "AA=A", "AB=C", "=AAA", "AAAAA", "A A=", "AA\n==", "é", "-_-_", None]
+
+
+@given(texts=st.lists(st.sampled_from(ODD_DATA), min_size=1, max_size=4), member=st.sampled_from([None, *RECORD]))
+@example(texts=["AAAA"], member="Data")
+def test_columns_decide_nothing_that_record_by_record_would_decide_otherwise(texts, member):
+    records = [RECORD | {"Data": text} for text in texts]
+    if member:
+        del records[-1][member]
+    body = json.dumps({"Records": records, "MillisBehindLatest": 1, "NextShardIterator": "n"}).encode()
+    try:
+        columns = decode._columns(body, SHARD)
+    except (pa.ArrowException, binascii.Error):
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode, "_columns", refuse)
+        assert decode_answer({BODY: body}, SHARD) == columns
+
+
+def refuse(*_):
+    raise binascii.Error
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_body_that_arrow_does_not_read_is_read_record_by_record(indent):
+    body = body_of([("17", b"a\nb", "key", 1_700_000_000_123)] * 3)
+    answer = decode_answer({BODY: json.dumps(body, indent=indent).encode()}, SHARD)
+    assert answer.page["data"].to_pylist() == [b"a\nb"] * 3
+
+
+def test_b8_the_columns_are_what_usually_decides(monkeypatch):
+    monkeypatch.setattr(decode, "make_page", None)
+    body = body_of([("17", b"a" * n, "key", 1_700_000_000_123) for n in range(9)])
+    assert decode_answer({BODY: json.dumps(body).encode()}, SHARD).data_bytes == 36
 
 
 def test_b8_client_hands_over_the_body_undecoded(answering):

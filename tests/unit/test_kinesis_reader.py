@@ -4,7 +4,7 @@ import json
 
 import pytest
 from botocore.exceptions import NoCredentialsError
-from kinesis_fake import FakeKinesis, client_error, connection_error
+from kinesis_fake import AtOnce, FakeKinesis, client_error, connection_error
 
 from pipelines.kinesis.cursor import FAILURE_BUDGET_S, IDLE_POLL_S, POLL_S, CursorCache
 from pipelines.kinesis.positions import ShardPosition, StartingPosition
@@ -32,12 +32,19 @@ def stream(clock) -> FakeKinesis:
     return FakeKinesis(clock)
 
 
+@pytest.fixture(autouse=True, params=[None, AtOnce()], ids=["on demand", "ahead"])
+def _ahead(request, monkeypatch):
+    monkeypatch.setattr(Reading, "ahead", request.param)
+
+
 class Reading:
     """A restriction being read, and the numbers of what came."""
 
+    ahead = None
+
     def __init__(self, stream, clock, start="TRIM_HORIZON", until=None) -> None:
         self.service = StreamService("flights", stream)
-        self.cache = CursorCache(self.service, clock)
+        self.cache = CursorCache(self.service, clock, self.ahead)
         self.reader = Reader(self.cache, clock, until)
         self.left = start_of(self.service, StartingPosition.parse(start), clock)
         self.clock = clock
@@ -93,7 +100,7 @@ def test_an_offer_not_claimed_is_offered_again(stream, clock):
     reading.reader.close(reading.left)
     again = Reader(reading.cache, clock).poll(reading.left)
     assert again.page.equals(first.page)
-    assert stream.calls.count("get_records") == 1
+    assert stream.calls.count("get_records") == (1 if Reading.ahead is None else 2)  # and the page behind it
 
 
 def test_the_next_call_goes_on_without_a_new_iterator(stream, clock):
@@ -127,7 +134,8 @@ def test_b7_expired_iterator_is_renewed_behind_the_last_claim(stream, clock):
     reading.run(5)
     assert reading.numbers == numbers
     assert stream.iterators[-1]["ShardIteratorType"] == "AFTER_SEQUENCE_NUMBER"
-    assert stream.iterators[-1]["StartingSequenceNumber"] == numbers[2]
+    claimed = numbers[2] if Reading.ahead is None else numbers[5]  # ahead, the call that fails is the third
+    assert stream.iterators[-1]["StartingSequenceNumber"] == claimed
     assert reading.reader.take_retries() == 1
     assert reading.reader.take_retries() == 0
 
