@@ -32,7 +32,7 @@ class DebugClient:
     def attach(self, breakpoints: dict[Path, int]) -> None:
         """Says hello, sets the breakpoints, and lets the program start."""
         self.request("initialize", adapterID="debugpy", pathFormat="path", linesStartAt1=True)
-        attach = self.send("attach", justMyCode=True, subProcess=False)
+        attach = self.send("attach", justMyCode=True)
         self.event("initialized")
         for path, line in breakpoints.items():
             self.break_at(path, [line])
