@@ -44,7 +44,7 @@ def command(
     job = load(stream) if handler is None else load(stream, in_process(handler))
     start = StartingPosition.at_timestamp(job.config.created_ms)  # X15
     if positions is not None and positions.exists():
-        start = StartingPosition.after(read_positions(positions))
+        start = StartingPosition.after(read_positions(positions), otherwise_ms=job.config.created_ms)
     with tempfile.TemporaryDirectory(prefix="hydrant-") as folder:
         stop_file = StopFile(f"{folder}/stop.json")
 

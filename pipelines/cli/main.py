@@ -1,12 +1,14 @@
 """The `hydrant` command: one file a command, and what becomes of errors."""
 
 import os
+import signal
 import sys
 import tempfile
 import threading
 import traceback
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -32,6 +34,9 @@ app.command("inspect")(inspect.command)
 app.command("bench")(bench.command)
 app.command("doctor")(doctor.command)
 
+_INTERRUPTED: Final = 130
+_TERMINATED: Final = 143
+
 _verbose = False
 
 
@@ -49,6 +54,8 @@ def options(
 
 def run() -> None:
     """The entry point: exits with 0; 1 when what was asked for did not succeed; 2 when it was asked for wrongly."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs begin with it ignored
+    signal.signal(signal.SIGTERM, _terminate)
     status = _status()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -57,19 +64,23 @@ def run() -> None:
     sys.exit(status)
 
 
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Ends as Ctrl-C does: what is open is closed, temporary files go."""
+    raise SystemExit(_TERMINATED)
+
+
 def _status() -> int:
     try:
         app()
     except SystemExit as leaving:
+        if leaving.code in {_INTERRUPTED, _TERMINATED}:
+            sys.stderr.write("hydrant: stopped.\n")
         return leaving.code if isinstance(leaving.code, int) else 1
     except HydrantError as error:
         if _verbose:
             traceback.print_exc()
         sys.stderr.write(f"hydrant: {error}\n")
         return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("hydrant: stopped.\n")
-        return 130
     except Exception as error:
         log = Path(tempfile.gettempdir()) / f"hydrant-{os.getpid()}.log"
         log.write_text(traceback.format_exc(), encoding="utf-8")

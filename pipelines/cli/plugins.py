@@ -99,5 +99,5 @@ def _find(group: str, what: str, name: str) -> Callable[[], Any]:
     found = entry_points(group=group)
     if name not in found.names:
         message = f"There is no {what} {name!r}; there are: {', '.join(sorted(found.names)) or 'none'}."
-        raise NotFoundError(message, fix="`hydrant list`" if found.names else "`make setup`")
+        raise NotFoundError(message, fix=f"name one of these {what}s" if found.names else "`make setup`")
     return found[name].load

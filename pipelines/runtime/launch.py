@@ -1,6 +1,7 @@
 """Running a pipeline on Prism and seeing it to its end, whatever the end is."""
 
 import contextlib
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ from apache_beam.options.pipeline_options import PortableOptions, PrismRunnerOpt
 from apache_beam.portability.api import beam_job_api_pb2
 from apache_beam.runners.portability.portable_metrics import from_monitoring_infos
 from apache_beam.runners.runner import PipelineState
+from apache_beam.runners.worker import sdk_worker
 
 from pipelines.runtime import errors
 from pipelines.runtime.clock import Clock, SystemClock
@@ -22,6 +24,8 @@ from pipelines.runtime.processes import Child, free_port
 
 Snapshot = dict[str, dict[str, float]]
 """Stage -> metric -> value: counters, gauges and the mean of distributions."""
+
+_LOG = logging.getLogger(__name__)
 
 _POLL_S: Final = 0.2
 _ENDED: Final = frozenset({PipelineState.DONE, PipelineState.FAILED, PipelineState.CANCELLED})
@@ -53,6 +57,8 @@ def run_pipeline(
         HydrantError: the error a DoFn raised, as it raised it.
     """
     clock = clock or SystemClock()
+    # Beam's worker prints the traceback of a DoFn that fails; ours is one sentence, and -v has the whole story.
+    sdk_worker.print = lambda text, **_: _LOG.info("%s", text)
     with _prism(options) as prism:
         pipeline = beam.Pipeline(options=options)
         build(pipeline)

@@ -2,13 +2,17 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import IO, Any, Final
+
+import psutil
 
 from pipelines.runtime.clock import Clock, SystemClock
 from pipelines.runtime.errors import RunnerError
@@ -105,6 +109,8 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._process.returncode < 0:  # the watchdog itself was killed, and could not end what it watched
+            _kill_session(self._process.pid)
 
     @property
     def pid(self) -> int:
@@ -128,6 +134,13 @@ class Child:
                     self._first_line.set()
                 else:
                     self._lines.append(line)
+
+
+def _kill_session(session: int) -> None:
+    for pid in psutil.pids():
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == session:
+                os.kill(pid, signal.SIGKILL)
 
 
 def free_port() -> int:

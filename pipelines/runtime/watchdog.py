@@ -1,7 +1,8 @@
 """`python -m pipelines.runtime.watchdog COMMAND...`: runs COMMAND, and kills it when whoever started us is gone.
 
 We hold a pipe to our parent as standard input. However the parent ends, `kill -9` too, the pipe closes, and then the
-command's whole process group is ended. Works on Linux and macOS alike, which the kernel's own signals do not.
+command's whole process group is ended. Works on Linux and macOS alike, which the kernel's own signals do not. The group
+stays in our session, so that our parent finds it by that if we are the one who is killed.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ GRACE_S = 3.0
 def main(command: list[str]) -> int:
     """Runs `command` to its end, or to our parent's; returns its exit status."""
     try:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
         return 127
