@@ -32,11 +32,18 @@ def test_b7_trim_horizon_until_sequence_numbers_each_record_once_in_order(kinesi
     placed = kinesis.put(stream, numbered(KEYS, 0, 50))
     ends = ends_of(placed)
     kinesis.put(stream, numbered(KEYS, 50, 60))
-    metrics = run(reading(log, stream, until=ends))["source"]
+    run(reading(log, stream, until=ends))
     each_once(log, placed)
     assert set(log.by_shard()) == set(ends)
+
+
+def test_metrics_of_the_source_count_what_was_read(kinesis, run, log):
+    stream = kinesis.stream()  # one shard: Prism loses counts of bundles that report a metric first at the same time
+    placed = kinesis.put(stream, numbered(KEYS, 0, 50))
+    metrics = run(reading(log, stream, until=ends_of(placed)))["source"]
     assert metrics["records_out"] == len(placed)
     assert metrics["bytes_out"] == sum(len(seen.data) for seen in log.records())
+    assert metrics["millis_behind"] == 0
 
 
 def test_until_time_reads_what_arrived_by_then_and_ends(kinesis, run, log):
@@ -57,10 +64,10 @@ def test_stop_file_ends_a_pipeline_that_is_reading(kinesis, run, log, stop):
     stream = kinesis.stream(3)
     placed = []
 
-    def tick(metrics):
+    def tick(_):
         if len(placed) < 600:
             placed.extend(kinesis.put(stream, numbered(KEYS, len(placed), len(placed) + 3)))
-        elif metrics["source"]["records_out"] > 300:
+        elif len(log.numbers()) > 300:
             stop.write(ends_of(placed))
 
     run(reading(log, stream, until=stop), on_tick=tick)
@@ -132,8 +139,8 @@ def test_drained_pipeline_hands_its_positions_to_the_next(kinesis, run, log, sto
         pages = pipeline | ReadFromKinesis(stream, until=stop) | beam.ParDo(LogPages(log))
         return pages | ExportPositions(tmp_path)
 
-    def tick(metrics):
-        if metrics.get("source", {}).get("records_out", 0) >= 400:
+    def tick(_):
+        if len(log.numbers()) >= 400:
             stop.write({})  # at once, wherever the shards stand
         else:
             placed.extend(kinesis.put(stream, numbered(KEYS, 0, 2)))
