@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.live import Live
 
 
 def command(
@@ -30,7 +29,7 @@ def command(
     once; what was buffered is then in no object, and still in the Kinesis stream.
     """
     from pipelines.cli.job import in_process, load
-    from pipelines.cli.live import Snapshot, table
+    from pipelines.cli.live import Snapshot, live, table
     from pipelines.kinesis import StartingPosition, StopFile
     from pipelines.kinesis.export import ExportPositions, read_positions
     from pipelines.runtime.clock import SystemClock
@@ -56,11 +55,11 @@ def command(
 
         before = {number: signal.signal(number, drain) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            with Live(console=console, refresh_per_second=2) as live:
+            with live(console) as screen:
 
                 def show(snapshot: Snapshot) -> None:
                     seconds = clock.monotonic_s() - started_s
-                    live.update(table(snapshot, put=None, total=None, seconds=seconds))
+                    screen.update(table(snapshot, put=None, total=None, seconds=seconds))
 
                 build = job.pipeline(start, stop_file, positions=Path(folder))
                 run_pipeline(build, HydrantOptions.for_runner(runner), on_tick=show)

@@ -1,28 +1,42 @@
 """The live table of a run: one row a stage, from the pipeline's Beam metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
+from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 Snapshot = Mapping[str, Mapping[str, float]]
 """Stage -> metric -> value, see `runtime.metrics.StageMetrics`."""
 
 ROWS: Final = (
-    ("Kinesis source", "source"),
-    ("Lambda batches", "batch"),
-    ("Lambda transform", "transform"),
-    ("JSON to Parquet", "convert"),
+    ("Source", "source"),
+    ("Batches", "batch"),
+    ("Transform", "transform"),
+    ("Convert", "convert"),
     ("Buffer", "buffer"),
-    ("Data objects", "deliver"),
-    ("Error objects", "errors"),
-    ("Backup objects", "backup"),
+    ("Deliver", "deliver"),
+    ("Errors", "errors"),
+    ("Backup", "backup"),
 )
 _BUFFER_OF: Final = {"batch": "batch", "buffer": "buffer", "errors": "error_buffer", "backup": "backup_buffer"}
 
 
+@contextmanager
+def live(console: Console, *, transient: bool = False) -> Iterator[Live]:
+    """A place on the screen that `Live.update` fills anew, until the context ends."""
+    try:
+        with Live(console=console, refresh_per_second=4, transient=transient) as place:
+            yield place
+    finally:
+        if not console.is_terminal:
+            console.line()  # elsewhere rich ends without one, and what follows would stand on the table's last line
+
+
 def table(snapshot: Snapshot, *, put: int | None, total: int | None, seconds: float) -> Table:
-    """The table of one moment.
+    """The table of one moment. On Prism a count can be too low: it loses one of two first reports of a metric.
 
     Args:
         snapshot: the stages' metrics.
@@ -32,15 +46,19 @@ def table(snapshot: Snapshot, *, put: int | None, total: int | None, seconds: fl
     """
     so_far = "" if put is None else f"{put:,} of {total:,} records put, "
     behind = _value(snapshot, "source", "millis_behind") / 1000
+    lag = _value(snapshot, "source", "watermark_lag_ms") / 1000
     read = _value(snapshot, "source", "records_out")
     rate = read / seconds if seconds else 0.0
     result = Table(
-        title=f"{so_far}{seconds:.0f} s, {rate:,.0f} records/s, {behind:.1f} s behind",
+        title=f"{so_far}{seconds:.0f} s, {rate:,.0f}/s, {behind:.1f} s behind, watermark lag {lag:.1f} s",
         title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),  # eighty columns are enough
     )
-    result.add_column("Stage")
-    for name in ("Records in", "Bytes in", "Records out", "Bytes out", "In buffer", "Objects", "Failed", "Dropped"):
-        result.add_column(name, justify="right")
+    result.add_column("Stage", vertical="bottom", min_width=9)
+    for name in ("Records in", "Bytes in", "Records out", "Bytes out", "Buffered", "Objects", "Failed", "Dropped"):
+        result.add_column(name.replace(" ", "\n"), justify="right", vertical="bottom", no_wrap=True)
     for title, stage in ROWS:
         if stage not in snapshot and _BUFFER_OF.get(stage, stage) not in snapshot:
             continue
@@ -74,6 +92,6 @@ def _size(value: float) -> str:
         return ""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024 or unit == "GiB":
-            return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
+            return f"{value:,.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
         value /= 1024
     raise AssertionError

@@ -8,8 +8,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from pipelines.cli.up import wait_for_interrupt
 from pipelines.runtime.clock import SystemClock
@@ -39,16 +37,16 @@ def command(
     out, console = sys.stdout, Console(stderr=as_json)
     # With --json the document is all of standard output: what a handler prints goes where logs go.
     with redirect_stdout(sys.stderr if as_json else sys.stdout), chosen_target.started() as place:
-        from pipelines.cli.live import table
+        from pipelines.cli.live import live, table
         from pipelines.cli.scenario_run import Progress, run_scenario
         from pipelines.runtime.options import HydrantOptions
 
         chosen, options = load_scenario(), HydrantOptions.for_runner(runner)
-        with Live(console=console, refresh_per_second=4, transient=as_json) as live:
+        with live(console, transient=as_json) as screen:
 
             def show(progress: Progress, seconds: float) -> None:
                 if not as_json:
-                    live.update(table(progress.snapshot, put=progress.put, total=progress.total, seconds=seconds))
+                    screen.update(table(progress.snapshot, put=progress.put, total=progress.total, seconds=seconds))
 
             report = run_scenario(
                 chosen, place, count=count, seed=seed, options=options, show=show, clock=clock, started_s=started_s
@@ -78,16 +76,17 @@ def _count(records: str) -> int | None:
 
 def _print(report: Any, console: Console) -> None:
     counts = report.account
-    objects = Table("Object", "Kind", "Bytes", "Records", "Flushed by", "Shards", title="Objects", title_justify="left")
+    console.print(f"{'Records':>8} {'Bytes':>10}  Flushed by  Object")
     for written in report.objects:
-        shards = ", ".join(f"{shard.shard_id[-4:]}: {shard.count:,}" for shard in written.shards)
-        objects.add_row(written.key, written.kind, f"{written.bytes:,}", f"{written.records:,}", written.reason, shards)
-    console.print(objects)
+        counts_and_reason = f"{written.records:>8,} {written.bytes:>10,}  {written.reason:<10}"
+        console.print(f"{counts_and_reason}  {written.key}", soft_wrap=True, highlight=False)
+    console.print()
     console.print(report.verdict.table())
     console.print(
         f"\nAccount: {counts.put:,} put = {counts.delivered:,} delivered + {counts.dropped:,} dropped + "
         f"{counts.failed:,} failed + {counts.late:,} late + {counts.buffered:,} buffered; "
-        f"{len(counts.lost):,} lost, {len(counts.doubled):,} doubled"
+        f"{len(counts.lost):,} lost, {len(counts.doubled):,} doubled",
+        soft_wrap=True,
     )
     first = "" if report.first_object_s is None else f", the first object after {report.first_object_s:.1f} s"
     adds_up = "[green]It adds up.[/]" if report.passed else "[red]It does not add up.[/]"

@@ -153,6 +153,7 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
                     if step.page is not None:
                         size += step.data_bytes
                         yield from self._deliver(step, step.page, watermark)
+                self._tell_lag(watermark)
                 pause_s = step.seconds if isinstance(step, Wait) else 0.0
                 if pause_s > 0 or size >= CALL_BYTES or self._clock.monotonic_s() >= end_s:
                     for shard in left.readable():
@@ -166,6 +167,11 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
             if retries:
                 self._metrics.retries.inc(retries)
             reader.close(left)
+
+    def _tell_lag(self, watermark: Any) -> None:
+        reached_ms = watermark.current_watermark().micros // 1000
+        if reached_ms > 0:
+            self._metrics.watermark_lag_ms.set(max(0, self._clock.now_ms() - reached_ms))
 
     def _deliver(self, offer: Offer, page: pa.RecordBatch, watermark: Any) -> Iterator[TimestampedValue]:
         arrival_ms = pc.min_max(page.column("arrival_ms")).as_py()

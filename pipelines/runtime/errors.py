@@ -30,7 +30,9 @@ class HydrantError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        return f"{self.message} Fix: {self.fix}" if self.fix else self.message
+        # AWS's own messages end with a full stop or without one.
+        message = self.message if self.message.endswith((".", "!", "?")) else f"{self.message}."
+        return f"{message} Fix: {self.fix}" if self.fix else message
 
 
 class TransientError(HydrantError):

@@ -28,9 +28,11 @@ Snapshot = dict[str, dict[str, float]]
 _LOG = logging.getLogger(__name__)
 
 _POLL_S: Final = 0.2
-_ENDED: Final = frozenset({PipelineState.DONE, PipelineState.FAILED, PipelineState.CANCELLED})
-_OURS: Final = re.compile(r"pipelines\.[\w.]+\.(\w+): (.+)")
-_STEP: Final = re.compile(r" \[while running '[^']*'\]")
+_NOTICE_S: Final = 5.0
+_OURS: Final = re.compile(r"pipelines\.runtime\.errors\.(\w+): (.*)", re.DOTALL)
+_CHAIN: Final = re.compile(r"\n\n(?:The above exception was|During handling of) .*\n\n")
+_FRAME: Final = re.compile(r'  File ".*\n(?: {4,}.*\n)*')
+_STEP: Final = re.compile(r" \[while running '.*?'\]\.?(?= Fix: |\s*\Z)")
 
 
 def run_pipeline(
@@ -90,9 +92,7 @@ def _watch(
                 on_tick(snapshot(result))
         waiter.join(_POLL_S)
     if waiter.state != PipelineState.DONE:
-        clock.sleep(_POLL_S)  # a process that took the pipeline down with it may not be reaped yet
-        for child in children:
-            child.check()
+        _blame(children, clock, waiter.broke_off)
         raise _cause(waiter.reason)
     last: Snapshot = {}
     with contextlib.suppress(grpc.RpcError):
@@ -102,6 +102,15 @@ def _watch(
     return last
 
 
+def _blame(children: Sequence[Child], clock: Clock, broke_off: bool) -> None:
+    """Raises for the child that took the pipeline down, if one did; its death may show later than its effect."""
+    give_up_s = clock.monotonic_s() + (_NOTICE_S if broke_off else _POLL_S)
+    while clock.monotonic_s() < give_up_s:
+        for child in children:
+            child.check()
+        clock.sleep(_POLL_S / 4)
+
+
 class _Waiter(threading.Thread):
     """Waits for the job on a thread of its own: Beam's call cannot be interrupted."""
 
@@ -109,14 +118,17 @@ class _Waiter(threading.Thread):
         super().__init__(name="wait-for-job", daemon=True)
         self.state = PipelineState.UNKNOWN
         self.reason = ""
+        self.broke_off = False
+        """The runner itself no longer answers."""
         self._result = result
 
     def run(self) -> None:
         try:
             self.state = self._result.wait_until_finish()
         except Exception as error:  # Beam raises RuntimeError, grpc its own
-            self.state = PipelineState.FAILED
+            self.broke_off = isinstance(error, grpc.RpcError)
             self.reason = str(error)
+            self.state = PipelineState.FAILED
 
 
 def snapshot(result: Any) -> Snapshot:
@@ -144,14 +156,15 @@ def snapshot(result: Any) -> Snapshot:
 
 
 def _cause(reason: str) -> errors.HydrantError:
-    """The error of ours that a DoFn raised, read back from the job's last message."""
-    raised = [match for match in _OURS.finditer(reason) if hasattr(errors, match.group(1))]
-    if raised:
-        kind = getattr(errors, raised[-1].group(1))
-        message, _, fix = _STEP.sub("", raised[-1].group(2)).partition(" Fix: ")
-        return kind(message.strip(), fix=fix.strip())
-    lines = [line.strip() for line in reason.strip().splitlines() if line.strip()]
-    message = f"The pipeline failed: {_STEP.sub('', lines[-1]) if lines else 'the runner gave no reason.'}"
+    """The error of ours that a DoFn raised, read back from the job's last message, which is a traceback."""
+    raised = [_FRAME.split(traceback)[-1].strip() for traceback in _CHAIN.split(reason)]
+    for text in reversed(raised):
+        match = _OURS.search(text)
+        kind = getattr(errors, match.group(1), None) if match else None
+        if match and kind:
+            message, _, fix = _STEP.sub("", match.group(2)).partition(" Fix: ")
+            return kind(message, fix=fix)
+    message = f"The pipeline failed: {' '.join(_STEP.sub('', raised[-1]).split()) or 'the runner gave no reason.'}"
     return errors.RunnerError(message, fix="run again with -v for the whole story")
 
 

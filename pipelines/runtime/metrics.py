@@ -39,5 +39,6 @@ class StageMetrics:
         self.objects: Counter = Metrics.counter(space, "objects")
         self.retries: Counter = Metrics.counter(space, "retries")
         self.millis_behind: Gauge = Metrics.gauge(space, "millis_behind")
+        self.watermark_lag_ms: Gauge = Metrics.gauge(space, "watermark_lag_ms")
         self.page_records: Distribution = Metrics.distribution(space, "page_records")
         self.latency_ms: Distribution = Metrics.distribution(space, "latency_ms")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from infra.provisioning import provision
@@ -52,7 +53,9 @@ class Verdict:
     def table(self) -> Table:
         """The first rows of both, side by side."""
         title = f"Mean departure delay in minutes; {self.scanned_bytes:,} bytes scanned"
-        table = Table("Carrier", "Month", "SQL", "pandas", "Flights", title=title, title_justify="left")
+        table = Table(
+            "Carrier", "Month", "SQL", "pandas", "Flights", title=title, title_justify="left", box=SIMPLE_HEAD
+        )
         both = self.ours.merge(self.expected, on=["carrier", "month"], how="outer", suffixes=("", "_expected"))
         for row in both.head(12).itertuples():
             mean, expected = f"{row.mean_dep_delay:.6f}", f"{row.mean_dep_delay_expected:.6f}"

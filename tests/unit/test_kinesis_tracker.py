@@ -26,7 +26,7 @@ def test_defer_remainder_leaves_what_was_not_claimed_for_later():
     view.defer_remainder(Duration(2))
     assert not view.try_claim(claim(4))
     assert tracker.check_done()
-    (residual, _), delay = tracker.deferred_status()
+    residual, delay = tracker.deferred_status()
     assert residual == one(ShardPosition.after("3"))
     assert Duration(1) < delay <= Duration(2)
 
