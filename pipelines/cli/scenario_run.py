@@ -18,7 +18,6 @@ from pipelines.kinesis.put import batches, put_records
 from pipelines.runtime.aws import client
 from pipelines.runtime.clock import Clock, SystemClock
 from pipelines.runtime.launch import run_pipeline
-from pipelines.runtime.metrics import BUFFERS
 from pipelines.runtime.options import HydrantOptions
 
 
@@ -111,12 +110,6 @@ class _Producer(threading.Thread):
         self._stop_file.write(ends)
 
 
-def _buffered(snapshot: Snapshot) -> int:
-    """Records that went into a buffer and have not come out."""
-    stages = [snapshot[stage] for stage in BUFFERS if stage in snapshot]
-    return int(sum(stage.get("records_in", 0.0) - stage.get("records_out", 0.0) for stage in stages))
-
-
 def run_scenario(
     scenario: Scenario,
     target: Target,
@@ -167,13 +160,13 @@ def run_scenario(
         producer.start()
         try:
             build = job.pipeline("TRIM_HORIZON", stop_file, ledger=Path(folder))
-            last = run_pipeline(build, options, on_tick=tick, children=target.children)
+            run_pipeline(build, options, on_tick=tick, children=target.children)
         finally:
             producer.cancel()
         if producer.error is not None:
             raise producer.error
         entries = list(read_ledger(Path(folder)))
     objects = sorted((entry.object for entry in entries if entry.object), key=lambda written: written.key)
-    counted = account(producer.placed, entries, _buffered(last))
+    counted = account(producer.placed, entries)
     verdict = scenario.verify(workload, counted, objects)
     return Report(counted, objects, verdict, clock.monotonic_s() - started_s, progress.first_object_s)

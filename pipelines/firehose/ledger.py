@@ -43,7 +43,8 @@ class Account:
         dropped: records the transform dropped.
         failed: records in error objects.
         late: records behind the watermark; a delivery stream has no windows, so none is.
-        buffered: records that are still in a buffer; 0 after a run that ended.
+        buffered: records that are still in a buffer: none, as the end of the input flushes every buffer before a run
+            ends. A record that stayed in one would be among the lost.
         lost: sequence numbers put and found nowhere.
         doubled: sequence numbers found more than once, or never put.
     """
@@ -63,7 +64,7 @@ class Account:
         return self.put == ended and not self.lost and not self.doubled
 
 
-def account(put: Iterable[RecordId], entries: Iterable[Entry], buffered: int = 0) -> Account:
+def account(put: Iterable[RecordId], entries: Iterable[Entry]) -> Account:
     """The account of a run that ended.
 
     A record that holds several JSON documents is several rows of one object (A5.3); it is delivered once.
@@ -71,7 +72,6 @@ def account(put: Iterable[RecordId], entries: Iterable[Entry], buffered: int = 0
     Args:
         put: every record that was put, from the answers of PutRecords.
         entries: the ledger.
-        buffered: records that went into a buffer and did not come out, as the stages counted them.
     """
     expected = set(put)
     found: Counter[RecordId] = Counter()
@@ -89,7 +89,6 @@ def account(put: Iterable[RecordId], entries: Iterable[Entry], buffered: int = 0
         delivered=by_outcome[DELIVERED],
         dropped=by_outcome[DROPPED],
         failed=by_outcome[FAILED],
-        buffered=buffered,
         lost=lost,
         doubled=doubled,
     )

@@ -14,8 +14,6 @@ STAGES: Final = (
     "source", "batch", "transform", "convert", "buffer", "deliver",
     "error_buffer", "errors", "backup_buffer", "backup",
 )  # fmt: skip
-BUFFERS: Final = ("batch", "buffer", "error_buffer")
-"""The stages where a record waits. The backup buffer holds copies."""
 
 
 class StageMetrics:

@@ -14,11 +14,13 @@ from typing import IO, Any, Final
 
 import psutil
 
+from pipelines.runtime import watchdog
 from pipelines.runtime.clock import Clock, SystemClock
 from pipelines.runtime.errors import RunnerError
 
 _LAST_LINES: Final = 40
 _STOP_S: Final = 6.0
+_LAST_WORDS_S: Final = 0.5
 
 
 class Child:
@@ -42,7 +44,7 @@ class Child:
         self._first_line = threading.Event()
         self._first = ""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.runtime.watchdog", *command],
+            [sys.executable, "-P", watchdog.__file__, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -53,8 +55,12 @@ class Child:
         )
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        for stream, is_stdout in ((self._process.stdout, True), (self._process.stderr, False)):
-            threading.Thread(target=self._drain, args=(stream, is_stdout), daemon=True).start()
+        self._listeners = [
+            threading.Thread(target=self._drain, args=(stream, is_stdout), daemon=True)
+            for stream, is_stdout in ((self._process.stdout, True), (self._process.stderr, False))
+        ]
+        for listener in self._listeners:
+            listener.start()
 
     def ready(self, timeout_s: float = 60.0) -> dict[str, Any]:
         """Waits for its first line of output, a JSON object, and returns it.
@@ -67,10 +73,12 @@ class Child:
             self.check()
             self._give_up_after(give_up_s)
         try:
-            line: dict[str, Any] = json.loads(self._first)
-        except ValueError as error:
+            line: Any = json.loads(self._first)
+        except ValueError:
+            line = None
+        if not isinstance(line, dict):
             message = f"{self.name} did not start: {self._first.strip() or self._last_words()}"
-            raise RunnerError(message, fix="`hydrant doctor`") from error
+            raise RunnerError(message, fix="`hydrant doctor`")
         return line
 
     def ready_at(self, port: int, timeout_s: float = 60.0) -> None:
@@ -97,6 +105,10 @@ class Child:
         """
         status = self._process.poll()
         if status is not None:
+            for (
+                listener
+            ) in self._listeners:  # what it said last may be on the way still; if a grandchild talks on, so be it
+                listener.join(_LAST_WORDS_S)
             message = f"{self.name} has ended with status {status}: {self._last_words()}"
             raise RunnerError(message, fix="start again; `hydrant doctor` says what is missing")
 
@@ -152,8 +164,8 @@ def free_port() -> int:
 
 
 def module(name: str, *arguments: str) -> list[str]:
-    """The command that runs the Python module `name` with our interpreter."""
-    return [sys.executable, "-m", name, *arguments]
+    """The command that runs the installed Python module `name` with our interpreter, whatever lies in the folder we are in."""
+    return [sys.executable, "-P", "-m", name, *arguments]
 
 
 def inherited_env(changes: Mapping[str, str]) -> dict[str, str]:
