@@ -32,6 +32,8 @@ def command(
     from pipelines.cli.live import Snapshot, live, table
     from pipelines.kinesis import StartingPosition, StopFile
     from pipelines.kinesis.export import ExportPositions, read_positions
+    from pipelines.kinesis.service import StreamService
+    from pipelines.runtime.aws import client
     from pipelines.runtime.clock import SystemClock
     from pipelines.runtime.files import write_atomically
     from pipelines.runtime.launch import run_pipeline
@@ -40,12 +42,16 @@ def command(
     console = Console(stderr=True)
     clock = SystemClock()
     started_s = clock.monotonic_s()
+    options = HydrantOptions.for_runner(runner)
     job = load(stream) if handler is None else load(stream, in_process(handler))
     start = StartingPosition.at_timestamp(job.config.created_ms)  # X15
     if positions is not None and positions.exists():
         start = StartingPosition.after(read_positions(positions), otherwise_ms=job.config.created_ms)
     with tempfile.TemporaryDirectory(prefix="hydrant-") as folder:
         stop_file = StopFile(f"{folder}/stop.json")
+        build = job.pipeline(start, stop_file, positions=Path(folder))
+        assert job.config.source is not None  # job.pipeline has refused it
+        StreamService(job.config.source.stream_name, client("kinesis")).shards()  # one that is missing is said now
 
         def drain(number: int, frame: FrameType | None) -> None:
             if stop_file.read() is not None:
@@ -61,8 +67,7 @@ def command(
                     seconds = clock.monotonic_s() - started_s
                     screen.update(table(snapshot, put=None, total=None, seconds=seconds))
 
-                build = job.pipeline(start, stop_file, positions=Path(folder))
-                run_pipeline(build, HydrantOptions.for_runner(runner), on_tick=show)
+                run_pipeline(build, options, on_tick=show)
         finally:
             for number, handled in before.items():
                 signal.signal(number, handled)

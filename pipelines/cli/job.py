@@ -93,11 +93,17 @@ def in_process(handler: str) -> Callable[[str], Invoker]:
     """Makes callers of `PATH:FUNCTION` in this process, in place of a Lambda function.
 
     Raises:
-        ConfigurationError: `handler` has no colon, or there is no such file or function.
+        ConfigurationError: `handler` has no colon; from the maker also: there is no such file or function.
     """
     path, _, function = handler.rpartition(":")
     if not path:
         message = f"{handler!r} does not name a handler."
         raise ConfigurationError(message, fix="write PATH:FUNCTION, e.g. handler.py:lambda_handler")
     name = f"{Path(path).stem}.{function}"
-    return lambda arn: InProcessInvoker(Path(path), name, arn, timeout_s=60.0)
+
+    def make(function_arn: str) -> Invoker:
+        invoker = InProcessInvoker(Path(path), name, function_arn, timeout_s=60.0)
+        invoker.load()  # what is wrong with it is said now, and not when the first record comes
+        return invoker
+
+    return make

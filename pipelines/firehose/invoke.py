@@ -131,6 +131,14 @@ class InProcessInvoker:
             message = f"Handler {self.handler_name!r} does not name a function in {path.name}."
             raise ConfigurationError(message, fix=f"set Handler to {path.stem}.<function>")
 
+    def load(self) -> None:
+        """Imports the handler's module now, in place of with the first invocation.
+
+        Raises:
+            ConfigurationError: the module cannot be imported or lacks the function.
+        """
+        _load(self.handler_path, self.handler_name.rpartition(".")[2])
+
     def invoke(self, payload: bytes) -> InvokeResult:
         """See `Invoker.invoke`.
 

@@ -162,15 +162,6 @@ def check_time_zone(name: str) -> str | None:
     )
 
 
-def hive_partitions(evaluated: str) -> dict[str, str]:
-    """The `name=value/` folders of an evaluated prefix, in order: what names a Glue partition.
-
-    What stands behind the last slash is no folder but the beginning of the object's name.
-    """
-    folders = (folder.partition("=") for folder in evaluated.split("/")[:-1])
-    return {name: value for name, equals, value in folders if name and equals}
-
-
 def _expand(text: str, value: Callable[[str, str], str]) -> str:
     """`text` with each expression replaced by `value(namespace, expression)`."""
     return _EXPRESSION.sub(lambda match: value(match[1], match[2]), text)

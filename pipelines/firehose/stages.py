@@ -1,17 +1,15 @@
-"""The room's Beam adapters: the coder of a chunk and the DoFns that `delivery.py` draws its graph from.
+"""The room's Beam adapters: the DoFns that `delivery.py` draws its graph from.
 
 Each DoFn is a thin shell around a pure part of the room: `transform`, `convert`, `buffer`, `deliver`.
 """
 
-import json
 import struct
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
 from typing import Any, Final
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.coders import BytesCoder, Coder
+from apache_beam.coders import BytesCoder
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import (
     BagStateSpec,
@@ -24,6 +22,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from pipelines.firehose.buffer import END, INTERVAL, SIZE, Fill, Hints
 from pipelines.firehose.chunk import Chunk, DeliveredObject, Sealed, data_bytes
+from pipelines.firehose.coders import ChunkCoder
 from pipelines.firehose.config import FormatConversion, LambdaProcessorConfig
 from pipelines.firehose.convert import RecordConverter
 from pipelines.firehose.deliver import Destination, ObjectWriter
@@ -38,55 +37,7 @@ from pipelines.runtime.metrics import StageMetrics
 DROPPED: Final = "dropped"
 FAILED: Final = "failed"
 
-_HEADER: Final = struct.Struct(">qqq")
-_LENGTH: Final = struct.Struct(">q")
 _FILL: Final = struct.Struct(">qqq")
-
-
-class ChunkCoder(Coder):
-    """Coder of `Chunk`: three 64-bit integers, then the IPC bytes untouched."""
-
-    def encode(self, value: Chunk) -> bytes:
-        return _HEADER.pack(value.raw_bytes, value.records, value.oldest_arrival_ms) + value.ipc
-
-    def decode(self, encoded: bytes) -> Chunk:
-        raw_bytes, records, oldest_arrival_ms = _HEADER.unpack_from(encoded)
-        return Chunk(raw_bytes, records, oldest_arrival_ms, encoded[_HEADER.size :])
-
-    def is_deterministic(self) -> bool:
-        return False
-
-    def to_type_hint(self) -> type[Chunk]:
-        return Chunk
-
-
-class SealedCoder(Coder):
-    """Coder of `Sealed`: its chunks one behind the other, each with its length; pickle would copy them once more."""
-
-    def encode(self, value: Sealed) -> bytes:
-        chunks = [_CHUNKS.encode(chunk) for chunk in value.chunks]
-        head = json.dumps([value.key, value.reason, [len(chunk) for chunk in chunks]]).encode()
-        return b"".join([_LENGTH.pack(len(head)), head, *chunks])
-
-    def decode(self, encoded: bytes) -> Sealed:
-        (length,) = _LENGTH.unpack_from(encoded)
-        at = _LENGTH.size + length
-        key, reason, sizes = json.loads(encoded[_LENGTH.size : at])
-        ends = list(accumulate(sizes, initial=at))
-        chunks = [_CHUNKS.decode(encoded[start:end]) for start, end in pairwise(ends)]
-        return Sealed(key, tuple(chunks), reason)
-
-    def is_deterministic(self) -> bool:
-        return False
-
-    def to_type_hint(self) -> type[Sealed]:
-        return Sealed
-
-
-_CHUNKS: Final = ChunkCoder()
-
-beam.coders.registry.register_coder(Chunk, ChunkCoder)
-beam.coders.registry.register_coder(Sealed, SealedCoder)
 
 
 class BufferFn(beam.DoFn):

@@ -84,7 +84,8 @@ def _session() -> Any:
     settings = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
     if settings not in _sessions:
         _sessions.clear()
-        _sessions[settings] = boto3.session.Session()
+        # boto3 alone of AWS's SDKs knows AWS_DEFAULT_REGION only.
+        _sessions[settings] = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
     return _sessions[settings]
 
 

@@ -99,7 +99,7 @@ def _watch(
         ended = not waiter.is_alive()
         for child in children:
             if not ended:
-                pass
+                child.check()
         if ended:
             break
         if on_tick is not None:

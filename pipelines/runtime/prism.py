@@ -13,6 +13,7 @@ import tempfile
 import urllib.request
 import zipfile
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -28,6 +29,8 @@ _FIX: Final = (
     "install Go 1.23 or newer and run `python -m pipelines.runtime.prism`, or download Prism from Beam's release page "
     "and pass --prism_location"
 )
+
+_FAILURES: Final = (OSError, HTTPException, HydrantError, subprocess.SubprocessError, zipfile.BadZipFile)
 
 Step = Callable[[Path], None]
 """Puts a Prism binary at a path, or raises."""
@@ -51,7 +54,11 @@ def find_prism(location: str | None = None, say: Callable[[str], None] = lambda 
     cached = cache_path()
     if cached.is_file():
         return cached
-    cached.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"Prism's folder in the cache cannot be made: {error}."
+        raise RunnerError(message, fix="set XDG_CACHE_HOME to a folder that can be written") from error
     reasons = []
     for what, step in _steps().items():
         say(f"Prism is not in the cache; {what}...")
@@ -61,7 +68,7 @@ def find_prism(location: str | None = None, say: Callable[[str], None] = lambda 
                 step(binary)
                 binary.chmod(0o755)
                 _check_runs(binary)
-            except (OSError, HydrantError, subprocess.SubprocessError, zipfile.BadZipFile) as error:
+            except _FAILURES as error:
                 reasons.append(f"{what}: {_short(error)}")
                 say(f"  that did not work: {_short(error)}")
                 continue
@@ -100,6 +107,9 @@ def _download(binary: Path) -> None:
     with urllib.request.urlopen(f"{_RELEASES}/v{beam}/{name}.zip", timeout=_DOWNLOAD_TIMEOUT_S) as answer:
         archive.write_bytes(answer.read())
     with zipfile.ZipFile(archive) as packed:
+        if name not in packed.namelist():
+            message = f"the archive has no {name}"
+            raise RunnerError(message)
         binary.write_bytes(packed.read(name))
 
 

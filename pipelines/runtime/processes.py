@@ -136,6 +136,9 @@ class Child:
             raise RunnerError(message, fix="`hydrant doctor`")
 
     def _last_words(self) -> str:
+        if self._process.poll() is not None:
+            for listener in self._listeners:  # what it said last may still be on its way
+                listener.join(_LAST_WORDS_S)
         return " / ".join(line.strip() for line in list(self._lines)[-3:]) or "it said nothing."
 
     def _drain(self, stream: IO[str], is_stdout: bool) -> None:

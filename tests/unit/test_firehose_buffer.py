@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pipelines.firehose.buffer import END, INTERVAL, MIB, SIZE, ZERO_BUFFERING_MS, Fill, Hints
 from pipelines.firehose.chunk import Chunk, Sealed
-from pipelines.firehose.stages import BufferFn, ChunkCoder, SealedCoder
+from pipelines.firehose.coders import ChunkCoder, SealedCoder
+from pipelines.firehose.stages import BufferFn
 from pipelines.kinesis.page import make_page
 from pipelines.runtime.clock import ManualClock
 

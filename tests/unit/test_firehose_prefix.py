@@ -13,7 +13,6 @@ from pipelines.firehose.prefix import (
     check_time_zone,
     compile_error_prefix,
     compile_prefix,
-    hive_partitions,
 )
 from pipelines.runtime.errors import ConfigurationError
 
@@ -252,13 +251,6 @@ def test_a6_1_a6_5_a7_7_the_two_prefixes_together(
     prefix: str, error_prefix: str, partitioning: bool, message: str | None
 ) -> None:
     assert check_prefixes(prefix, error_prefix, partitioning=partitioning) == message
-
-
-def test_hive_partitions_are_the_folders_with_an_equals_sign() -> None:
-    assert hive_partitions("data/dt=2026-11-24/hr=05/") == {"dt": "2026-11-24", "hr": "05"}
-    assert hive_partitions("a=b=c/x/=y/z=/") == {"a": "b=c", "z": ""}
-    assert hive_partitions("dt=1/hr=05") == {"dt": "1"}
-    assert hive_partitions("2026/11/24/") == {}
 
 
 PIECES = st.sampled_from([
