@@ -33,9 +33,8 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class _Ahead:
-    """A GetRecords call made before its answer is asked for."""
+    """A GetRecords call made before its answer is asked for: what follows the answer peeked last."""
 
-    iterator: str
     called_ms: int
     answer: Future[Answer]
 
@@ -88,7 +87,7 @@ class Cursor:
         if answer is not None and answer.page is not None and answer.end == position:
             self._iterator = answer.next_iterator
         else:
-            self._iterator = None
+            self._iterator = self._ahead = None
         self._position = position
 
     def peek(self) -> Answer | None:
@@ -126,7 +125,7 @@ class Cursor:
         ahead, self._ahead = self._ahead, None
         if self._iterator is not None:
             try:
-                if ahead is not None and ahead.iterator == self._iterator:
+                if ahead is not None:
                     return ahead.answer.result(), ahead.called_ms
                 return self._get(self._iterator)
             except ExpiredIteratorError:
@@ -141,7 +140,7 @@ class Cursor:
     def _look_ahead(self, answer: Answer) -> None:
         if self._executor is not None and answer.next_iterator is not None and answer.millis_behind:
             call = self._executor.submit(self._service.get, self.shard_id, answer.next_iterator)
-            self._ahead = _Ahead(answer.next_iterator, self._clock.now_ms(), call)
+            self._ahead = _Ahead(self._clock.now_ms(), call)
 
     def _rest(self, answer: Answer, now_ms: int) -> None:
         self.caught_up_ms = now_ms if answer.caught_up and answer.page is None else None

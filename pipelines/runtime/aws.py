@@ -21,13 +21,16 @@ from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
     HTTPClientError,
     NoCredentialsError,
     NoRegionError,
     ParamValidationError,
     PartialCredentialsError,
+    ProfileNotFound,
     ReadTimeoutError,
+    SSOError,
     TokenRetrievalError,
 )
 from botocore.validate import ParamValidator
@@ -59,7 +62,7 @@ def client(service: str, *, max_attempts: int = 5, max_pool_connections: int = 1
         read_timeout_s: seconds without a byte of the answer before the call counts as failed.
 
     Raises:
-        ConfigurationError: no region is configured.
+        ConfigurationError: no region is configured, the profile does not exist, or the endpoint is no URL.
     """
     config = Config(
         retries={"mode": "standard", "total_max_attempts": max_attempts},
@@ -71,8 +74,12 @@ def client(service: str, *, max_attempts: int = 5, max_pool_connections: int = 1
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    with aws_errors(f"{service} client"), _one_at_a_time:
-        return _session().client(service, config=config)
+    try:
+        with aws_errors(f"{service} client"), _one_at_a_time:
+            return _session().client(service, config=config)
+    except ValueError as error:  # botocore's own are not of its error classes here
+        message = f"No {service} client can be made: {error}."
+        raise errors.ConfigurationError(message, fix="set AWS_ENDPOINT_URL as in http://localhost:4566") from error
 
 
 def _session() -> Any:
@@ -164,6 +171,10 @@ def translate(error: Exception, what: str) -> errors.HydrantError:
             f"No AWS credentials for {what}.",
             fix="`aws configure`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (any value for a stand-in)",
         )
+    if isinstance(error, SSOError | CredentialRetrievalError):
+        return errors.CredentialsError(f"The AWS credentials for {what} cannot be had: {error}.", fix="`aws sso login`")
+    if isinstance(error, ProfileNotFound):
+        return errors.ConfigurationError(f"{error}.", fix="`aws configure list-profiles`, or unset AWS_PROFILE")
     if isinstance(error, NoRegionError):
         return errors.ConfigurationError(f"No AWS region for {what}.", fix="export AWS_REGION=us-east-1")
     if isinstance(error, ParamValidationError):

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from kinesis_fake import AtOnce, FakeKinesis, client_error, connection_error
 
-from pipelines.kinesis.cursor import FAILURE_BUDGET_S, IDLE_POLL_S, POLL_S, CursorCache
+from pipelines.kinesis.cursor import FAILURE_BUDGET_S, IDLE_POLL_S, POLL_S, Cursor, CursorCache
 from pipelines.kinesis.positions import ShardPosition, StartingPosition
 from pipelines.kinesis.reader import Offer, Reader, Wait, iter_pages, start_of
 from pipelines.kinesis.service import StreamService
@@ -101,6 +101,24 @@ def test_an_offer_not_claimed_is_offered_again(stream, clock):
     again = Reader(reading.cache, clock).poll(reading.left)
     assert again.page.equals(first.page)
     assert stream.calls.count("get_records") == (1 if Reading.ahead is None else 2)  # and the page behind it
+
+
+@pytest.mark.parametrize("behind", [0, 1, 4])
+def test_a_cursor_that_is_moved_elsewhere_reads_from_there(stream, clock, behind):
+    numbers = stream.put(SHARD, 9)
+    cursor = Cursor(StreamService("flights", stream), SHARD, ShardPosition("TRIM_HORIZON"), clock, Reading.ahead)
+    assert cursor.peek().page["sequence_number"].to_pylist() == numbers[:3]
+    cursor.move_to(ShardPosition.after(numbers[behind]))
+    assert cursor.peek().page["sequence_number"].to_pylist() == numbers[behind + 1 : behind + 4]
+
+
+def test_b8_nothing_is_fetched_ahead_of_the_tip(stream, clock):
+    stream.put(SHARD, 3)
+    reading = Reading(stream, clock)
+    reading.poll()
+    assert stream.calls.count("get_records") == 1
+    reading.poll()  # the tip was reached: there is a pause first
+    assert stream.calls.count("get_records") == 1
 
 
 def test_the_next_call_goes_on_without_a_new_iterator(stream, clock):
