@@ -77,7 +77,7 @@ def client(service: str, *, max_attempts: int = 5, max_pool_connections: int = 1
     try:
         with aws_errors(f"{service} client"), _one_at_a_time:
             return _session().client(service, config=config)
-    except ValueError as error:  # botocore's own are not of its error classes here
+    except ValueError as error:  # what botocore raises for an endpoint that is no URL
         message = f"No {service} client can be made: {error}."
         raise errors.ConfigurationError(message, fix="set AWS_ENDPOINT_URL as in http://localhost:4566") from error
 

@@ -9,11 +9,15 @@ from pipelines.runtime.errors import ConfigurationError
 
 PRISM: Final = "prism"
 
+TEN_YEARS_S: Final = 10 * 365 * 24 * 3600
+
 PRISM_OPTIONS: Final = (
     "--runner=PrismRunner",
     "--environment_type=LOOPBACK",  # DoFns run in this process: a debugger stops in them
     "--experiments=prism_disable_sdf_split",  # else Prism loses state, see docs/decisions/0004
-    "--job_server_timeout=60",
+    # Beam gives it to the streams that tell the job's state, too: a job that runs longer would end with
+    # DEADLINE_EXCEEDED. Ours run until they are stopped; a Prism that dies is noticed otherwise.
+    f"--job_server_timeout={TEN_YEARS_S}",
 )
 
 
