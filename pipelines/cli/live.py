@@ -44,7 +44,7 @@ def table(snapshot: Snapshot, *, put: int | None, total: int | None, seconds: fl
         total: records that will be put.
         seconds: since the start.
     """
-    so_far = "" if put is None else f"{put:,} of {total:,} records put, "
+    so_far = "" if put is None else f"{put:,} of {total:,} put, "
     behind = _value(snapshot, "source", "millis_behind") / 1000
     lag = _value(snapshot, "source", "watermark_lag_ms") / 1000
     read = _value(snapshot, "source", "records_out")
