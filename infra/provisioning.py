@@ -5,19 +5,22 @@ is, so that provisioning twice does no harm.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, UnknownServiceError
+from botocore.model import OperationNotFoundError
 
 from pipelines.runtime.aws import aws_errors, client, error_code, validate_shape
 from pipelines.runtime.clock import Clock, SystemClock
-from pipelines.runtime.errors import ConfigurationError, EndpointDownError
+from pipelines.runtime.errors import ConfigurationError, EndpointDownError, NotFoundError
 
 _EXISTS: Final = frozenset({
-    "AlreadyExistsException", "BucketAlreadyOwnedByYou", "BucketAlreadyExists", "ResourceConflictException",
-    "ResourceInUseException",
+    "AlreadyExistsException", "BucketAlreadyOwnedByYou", "ResourceConflictException", "ResourceInUseException",
 })  # fmt: skip
+"""Not BucketAlreadyExists: that bucket is another account's."""
+_NAME: Final = re.compile(r"\d+-([\w-]+)\.(\w+)")
 _ACTIVE_TIMEOUT_S: Final = 120.0
 
 
@@ -33,13 +36,17 @@ def provision(folder: Path, *, skip: frozenset[str] = frozenset({"lambda"}), clo
         What was called, e.g. ["kinesis.create_stream", ...].
 
     Raises:
+        NotFoundError: there is no such folder.
         ConfigurationError: a file is no JSON, or no request of its operation; names the file.
         HydrantError: AWS refuses a call.
     """
     clock = clock or SystemClock()
+    if not folder.is_dir():
+        message = f"There is no folder {folder}."
+        raise NotFoundError(message, fix="name one with files like 10-kinesis.create_stream.json")
     called = []
     for path in sorted(folder.glob("*.json")):
-        service, _, operation = path.stem.partition("-")[2].partition(".")
+        service, operation = _called(path)
         if service in skip:
             continue
         _call(service, operation, _request(path, service, operation), path.name)
@@ -49,12 +56,23 @@ def provision(folder: Path, *, skip: frozenset[str] = frozenset({"lambda"}), clo
     return called
 
 
+def _called(path: Path) -> tuple[str, str]:
+    name = _NAME.fullmatch(path.stem)
+    if not name:
+        message = f"{path} names no operation."
+        raise ConfigurationError(message, fix="name it as in 10-kinesis.create_stream.json")
+    return name.group(1), name.group(2)
+
+
 def _request(path: Path, service: str, operation: str) -> dict[str, Any]:
     try:
-        request: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        request: Any = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(request, dict):
+            message = "it is no JSON object"
+            raise ConfigurationError(message)
         validate_shape(service, "".join(word.title() for word in operation.split("_")), request)
-    except (ValueError, ConfigurationError) as error:
-        message = f"{path} is no request of {service} {operation}: {error}"
+    except (ValueError, ConfigurationError, UnknownServiceError, OperationNotFoundError) as error:
+        message = f"{path} is no request of {service} {operation}: {' '.join(str(error).split())}"
         raise ConfigurationError(message, fix="AWS's API reference has its shape") from error
     return request
 
@@ -64,7 +82,7 @@ def _call(service: str, operation: str, request: dict[str, Any], file: str) -> N
         try:
             getattr(client(service), operation)(**request)
         except ClientError as error:
-            if error_code(error) not in _EXISTS:
+            if not operation.startswith("create_") or error_code(error) not in _EXISTS:
                 raise
 
 

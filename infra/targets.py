@@ -4,10 +4,12 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from localstack_client import config as localstack
 
-from pipelines.runtime.errors import CredentialsError, EndpointDownError
+from infra.environment import environment
+from pipelines.runtime.errors import ConfigurationError, EndpointDownError
 from pipelines.runtime.processes import Child
 
 
@@ -19,19 +21,6 @@ class _Running:
 
     def __init__(self) -> None:
         self.env: dict[str, str] = {}
-
-    @contextmanager
-    def _with_env(self) -> Iterator[None]:
-        before = {name: os.environ.get(name) for name in self.env}
-        os.environ.update(self.env)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
 
 
 class LocalStackTarget(_Running):
@@ -48,22 +37,30 @@ class LocalStackTarget(_Running):
         """Checks that LocalStack answers, and points our environment at it.
 
         Raises:
+            ConfigurationError: AWS_ENDPOINT_URL is no URL.
             EndpointDownError: nothing listens there.
         """
         endpoint = os.environ.get("AWS_ENDPOINT_URL") or localstack.get_service_endpoint("kinesis")
-        host, _, port = endpoint.rpartition("//")[2].rstrip("/").partition(":")
         try:
-            socket.create_connection((host, int(port or 80)), timeout=3).close()
+            url = urlsplit(endpoint)
+            address = (url.hostname or "", url.port or {"http": 80, "https": 443}[url.scheme])
+        except (KeyError, ValueError) as error:
+            message = f"AWS_ENDPOINT_URL is {endpoint}, which is no URL."
+            raise ConfigurationError(message, fix="set it as in http://localhost:4566, or unset it") from error
+        try:
+            socket.create_connection(address, timeout=3).close()
         except OSError as error:
             message = f"Nothing answers at {endpoint}, where LocalStack should be."
             raise EndpointDownError(message, fix="start LocalStack, or run with --target embedded") from error
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
         self.env = {
             "AWS_ENDPOINT_URL": endpoint,
-            "AWS_DEFAULT_REGION": os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
             "AWS_ACCESS_KEY_ID": os.environ.get("AWS_ACCESS_KEY_ID", "test"),
             "AWS_SECRET_ACCESS_KEY": os.environ.get("AWS_SECRET_ACCESS_KEY", "test"),
         }
-        with self._with_env():
+        with environment(self.env):
             yield self
 
 
@@ -80,9 +77,16 @@ class AwsTarget(_Running):
         """Checks that nothing points elsewhere.
 
         Raises:
-            CredentialsError: AWS_ENDPOINT_URL is set, so this would not be AWS.
+            ConfigurationError: a variable names an endpoint that is not AWS's.
         """
-        if os.environ.get("AWS_ENDPOINT_URL"):
-            message = "AWS_ENDPOINT_URL is set, so --target aws would not reach AWS."
-            raise CredentialsError(message, fix="unset AWS_ENDPOINT_URL")
+        for name, endpoint in sorted(os.environ.items()):
+            if name.startswith("AWS_ENDPOINT_URL") and endpoint and not _is_aws(endpoint):
+                message = f"{name} is {endpoint}, so --target aws would not reach AWS."
+                raise ConfigurationError(message, fix=f"unset {name}")
         yield self
+
+
+def _is_aws(endpoint: str) -> bool:
+    """A VPC endpoint is AWS as well."""
+    host = urlsplit(endpoint).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))

@@ -2,16 +2,12 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
+from infra.environment import environment
 from pipelines.runtime.processes import Child, module
 
 REGION = "us-east-1"
-_DROPPED = (
-    "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ENDPOINT_URL_S3",
-    "AWS_ENDPOINT_URL_GLUE", "AWS_ENDPOINT_URL_FIREHOSE", "AWS_ENDPOINT_URL_LAMBDA",
-    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
-)  # fmt: skip
 
 
 class EmbeddedTarget:
@@ -29,14 +25,18 @@ class EmbeddedTarget:
 
     @contextmanager
     def started(self) -> Iterator["EmbeddedTarget"]:
-        """Starts both, sets our environment to them, and ends both at the end."""
-        before = dict(os.environ)
-        for name in _DROPPED:
-            os.environ.pop(name, None)
-        moto = Child("moto (S3, Glue, Firehose)", module("infra.embedded.moto_server"))
-        kinesis = Child("the embedded Kinesis", module("infra.embedded.kinesis_server", "--port", "0"))
-        self.children = (moto, kinesis)
-        try:
+        """Starts both, sets our environment to them and nothing else of AWS, and ends both at the end.
+
+        Raises:
+            RunnerError: one of them does not start.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(environment({}, without=[name for name in os.environ if name.startswith("AWS_")]))
+            moto = Child("moto (S3, Glue, Firehose)", module("infra.embedded.moto_server"))
+            stack.callback(moto.stop)
+            kinesis = Child("the embedded Kinesis", module("infra.embedded.kinesis_server", "--port", "0"))
+            stack.callback(kinesis.stop)
+            self.children = (moto, kinesis)
             self.env = {
                 "AWS_ENDPOINT_URL": moto.ready()["endpoint"],
                 "AWS_ENDPOINT_URL_KINESIS": kinesis.ready()["endpoint"],
@@ -46,10 +46,5 @@ class EmbeddedTarget:
                 "AWS_SECRET_ACCESS_KEY": "embedded",
                 "AWS_EC2_METADATA_DISABLED": "true",
             }
-            os.environ.update(self.env)
+            stack.enter_context(environment(self.env))
             yield self
-        finally:
-            for child in self.children:
-                child.stop()
-            os.environ.clear()
-            os.environ.update(before)

@@ -18,15 +18,17 @@ def command(
     ] = None,
     positions: Annotated[
         Path | None,
-        typer.Option(help="File to start from where it exists, and to leave the reached positions in at the end."),
+        typer.Option(
+            dir_okay=False, help="File to start from where it exists, and to leave the reached positions in at the end."
+        ),
     ] = None,
     runner: Annotated[str, typer.Option(help="The Beam runner.")] = "prism",
 ) -> None:
     """Run the delivery pipeline of one delivery stream until Ctrl-C.
 
-    It starts where AWS's does: with the first record put after the delivery stream was created. Ctrl-C drains: reading
-    stops, every buffer is flushed, and the command ends when the last object is written. A second Ctrl-C ends it at
-    once; what was buffered is then in no object, and still in the Kinesis stream.
+    It starts where AWS's does: with the first record put after the delivery stream was created. Ctrl-C (or SIGTERM)
+    drains: reading stops, every buffer is flushed, and the command ends when the last object is written. A second one
+    ends it at once; what was buffered is then in no object, and still in the Kinesis stream.
     """
     from pipelines.cli.job import in_process, load
     from pipelines.cli.live import Snapshot, live, table
@@ -35,6 +37,7 @@ def command(
     from pipelines.kinesis.service import StreamService
     from pipelines.runtime.aws import client
     from pipelines.runtime.clock import SystemClock
+    from pipelines.runtime.errors import NotFoundError
     from pipelines.runtime.files import write_atomically
     from pipelines.runtime.launch import run_pipeline
     from pipelines.runtime.options import HydrantOptions
@@ -43,6 +46,9 @@ def command(
     clock = SystemClock()
     started_s = clock.monotonic_s()
     options = HydrantOptions.for_runner(runner)
+    if positions is not None and not positions.parent.is_dir():  # found now, and not when there is something to keep
+        message = f"The positions cannot be left in {positions}: there is no folder {positions.parent}."
+        raise NotFoundError(message, fix=f"`mkdir -p {positions.parent}`")
     job = load(stream) if handler is None else load(stream, in_process(handler))
     start = StartingPosition.at_timestamp(job.config.created_ms)  # X15
     if positions is not None and positions.exists():

@@ -63,15 +63,7 @@ def run_pipeline(
     with _prism(options) as prism:
         pipeline = beam.Pipeline(options=options)
         build(pipeline)
-        try:
-            result = pipeline.run()
-        except Exception as error:
-            prism.check()
-            if isinstance(error, errors.HydrantError):
-                raise
-            message = f"The pipeline could not be submitted: {error}"
-            raise errors.RunnerError(message, fix="run again with -v for the whole story") from error
-        return _watch(result, [prism, *children], on_tick, clock)
+        return _watch(_Job(pipeline), [prism, *children], on_tick, clock)
 
 
 def _hush_beam() -> None:
@@ -91,27 +83,22 @@ def _hush_beam() -> None:
 
 
 def _watch(
-    result: Any, children: Sequence[Child], on_tick: Callable[[Snapshot], None] | None, clock: Clock
+    job: "_Job", children: Sequence[Child], on_tick: Callable[[Snapshot], None] | None, clock: Clock
 ) -> Snapshot:
-    waiter = _Waiter(result)
-    waiter.start()
-    while True:
-        ended = not waiter.is_alive()
+    job.start()
+    while job.is_alive():
         for child in children:
-            if not ended:
-                child.check()
-        if ended:
-            break
-        if on_tick is not None:
+            child.check()
+        if on_tick is not None and job.result is not None:
             with contextlib.suppress(grpc.RpcError):  # a child that died is noticed above, on the next round
-                on_tick(snapshot(result))
-        waiter.join(_POLL_S)
-    if waiter.state != PipelineState.DONE:
-        _blame(children, clock, waiter.broke_off)
-        raise _cause(waiter.reason)
+                on_tick(snapshot(job.result))
+        job.join(_POLL_S)
+    if job.state != PipelineState.DONE:
+        _blame(children, clock, isinstance(job.error, grpc.RpcError))
+        raise job.cause()
     last: Snapshot = {}
     with contextlib.suppress(grpc.RpcError):
-        last = snapshot(result)
+        last = snapshot(job.result)
         if on_tick is not None:
             on_tick(last)
     return last
@@ -126,24 +113,42 @@ def _blame(children: Sequence[Child], clock: Clock, broke_off: bool) -> None:
         clock.sleep(_POLL_S / 4)
 
 
-class _Waiter(threading.Thread):
-    """Waits for the job on a thread of its own: Beam's call cannot be interrupted."""
+class _Job(threading.Thread):
+    """Submits the pipeline and waits for its end, on a thread of its own: neither call of Beam's can be interrupted.
 
-    def __init__(self, result: Any) -> None:
-        super().__init__(name="wait-for-job", daemon=True)
+    Both would wait for a runner that is gone, so that its caller has to look after the runner.
+    """
+
+    def __init__(self, pipeline: beam.Pipeline) -> None:
+        super().__init__(name="job", daemon=True)
         self.state = PipelineState.UNKNOWN
-        self.reason = ""
-        self.broke_off = False
-        """The runner itself no longer answers."""
-        self._result = result
+        self.result: Any = None
+        """Beam's result, once the pipeline is submitted."""
+        self.error: Exception | None = None
+        self._pipeline = pipeline
 
     def run(self) -> None:
         try:
-            self.state = self._result.wait_until_finish()
+            self.result = self._pipeline.run()
+            self.state = self.result.wait_until_finish()
         except Exception as error:  # Beam raises RuntimeError, grpc its own
-            self.broke_off = isinstance(error, grpc.RpcError)
-            self.reason = str(error)
+            self.error = error
             self.state = PipelineState.FAILED
+
+    def cause(self) -> errors.HydrantError:
+        """Why it did not end as it should."""
+        if self.result is not None or self.error is None:
+            return _cause(str(self.error or ""))
+        chain: list[BaseException] = [self.error]
+        while chain[-1].__cause__ is not None:
+            chain.append(chain[-1].__cause__)
+        for error in chain:
+            if isinstance(error, errors.HydrantError):
+                return error
+        message = f"The pipeline could not be submitted: {': '.join(' '.join(str(error).split()) for error in chain)}"
+        told = errors.RunnerError(message, fix="run again with -v for the whole story")
+        told.__cause__ = self.error
+        return told
 
 
 def snapshot(result: Any) -> Snapshot:

