@@ -23,6 +23,9 @@ def command(
         ),
     ] = None,
     runner: Annotated[str, typer.Option(help="The Beam runner.")] = "prism",
+    prism_location: Annotated[
+        str | None, typer.Option("--prism_location", help="A Prism binary to run in place of the one in the cache.")
+    ] = None,
 ) -> None:
     """Run the delivery pipeline of one delivery stream until Ctrl-C.
 
@@ -45,7 +48,7 @@ def command(
     console = Console(stderr=True)
     clock = SystemClock()
     started_s = clock.monotonic_s()
-    options = HydrantOptions.for_runner(runner)
+    options = HydrantOptions.for_runner(runner, [f"--prism_location={prism_location}"] if prism_location else [])
     if positions is not None and not positions.parent.is_dir():  # found now, and not when there is something to keep
         message = f"The positions cannot be left in {positions}: there is no folder {positions.parent}."
         raise NotFoundError(message, fix=f"`mkdir -p {positions.parent}`")
@@ -53,7 +56,7 @@ def command(
     start = StartingPosition.at_timestamp(job.config.created_ms)  # X15
     if positions is not None and positions.exists():
         start = StartingPosition.after(read_positions(positions), otherwise_ms=job.config.created_ms)
-    with tempfile.TemporaryDirectory(prefix="hydrant-") as folder:
+    with tempfile.TemporaryDirectory(prefix="hydrant-", ignore_cleanup_errors=True) as folder:
         stop_file = StopFile(f"{folder}/stop.json")
         build = job.pipeline(start, stop_file, positions=Path(folder))
         assert job.config.source is not None  # job.pipeline has refused it

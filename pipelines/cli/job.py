@@ -7,7 +7,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipelines.firehose.config import DeliveryStreamConfig
+from pipelines.firehose.config import DeliveryStreamConfig, SchemaConfiguration
 from pipelines.firehose.delivery import DELIVERED, DeliveryStream
 from pipelines.firehose.invoke import BotoInvoker, InProcessInvoker, Invoker
 from pipelines.firehose.ledger import WriteLedger
@@ -82,11 +82,25 @@ def load(stream: str, invoker_of: Callable[[str], Invoker] = BotoInvoker) -> Del
     schema = None
     if s3.conversion is not None:
         names = s3.conversion.schema
+        _check_schema(names, config)
         schema = table_schema(get_table(client("glue"), names.database_name, names.table_name))
     invoker: Invoker | None = None
     if s3.lambda_processor is not None:
         invoker = invoker_of(s3.lambda_processor.lambda_arn)
     return DeliveryJob(config, schema, invoker)
+
+
+def _check_schema(names: SchemaConfiguration, stream: DeliveryStreamConfig) -> None:
+    """Refuses what would silently be another schema than the one that is meant (A5.2)."""
+    account = stream.arn.split(":")[4]
+    for member, given, ours in (
+        ("VersionId", names.version_id, "LATEST"),
+        ("Region", names.region, stream.region),
+        ("CatalogId", names.catalog_id, account),
+    ):
+        if given not in {None, ours}:
+            message = f"Delivery stream {stream.name} asks for a schema of {member} {given!r}; only {ours!r} is there."
+            raise ConfigurationError(message, fix=f"set SchemaConfiguration.{member} to {ours!r}, or leave it out")
 
 
 def in_process(handler: str) -> Callable[[str], Invoker]:

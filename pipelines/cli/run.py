@@ -4,7 +4,7 @@ import json
 import sys
 import threading
 from contextlib import redirect_stdout
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -13,13 +13,23 @@ from pipelines.cli.up import wait_for_interrupt
 from pipelines.runtime.clock import SystemClock
 from pipelines.runtime.errors import AccountError, ConfigurationError
 
+_MOST_REASONS: Final = 5
+
 
 def command(
     scenario: Annotated[str, typer.Argument(help="Name of the scenario; `hydrant list` lists them.")],
     records: Annotated[str, typer.Option(help="How many of its records to put, or `all`.")] = "50000",
     seed: Annotated[int, typer.Option(help="Which records, and where the malformed ones stand.")] = 1,
     runner: Annotated[str, typer.Option(help="The Beam runner.")] = "prism",
-    target: Annotated[str, typer.Option(help="Where the AWS services are: embedded, localstack or aws.")] = "embedded",
+    prism_location: Annotated[
+        str | None, typer.Option("--prism_location", help="A Prism binary to run in place of the one in the cache.")
+    ] = None,
+    target: Annotated[
+        str,
+        typer.Option(
+            help="Where the AWS services are: embedded, localstack (started by you) or aws (see the scenario's README)."
+        ),
+    ] = "embedded",
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stand-ins running at the end, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
@@ -41,7 +51,8 @@ def command(
         from pipelines.cli.scenario_run import Progress, run_scenario
         from pipelines.runtime.options import HydrantOptions
 
-        chosen, options = load_scenario(), HydrantOptions.for_runner(runner)
+        more = [f"--prism_location={prism_location}"] if prism_location else []
+        chosen, options = load_scenario(), HydrantOptions.for_runner(runner, more)
         with live(console, transient=as_json) as screen:
 
             def show(progress: Progress, seconds: float) -> None:
@@ -100,4 +111,6 @@ def _what_is_wrong(report: Any) -> str:
         reasons.insert(0, f"{len(counts.lost):,} records are lost and {len(counts.doubled):,} are doubled")
     if not report.verdict.equal:
         reasons.append("the SQL answer differs from the expected one")
+    if len(reasons) > _MOST_REASONS:
+        reasons[_MOST_REASONS:] = [f"and {len(reasons) - _MOST_REASONS} more"]
     return f"The run does not add up: {'; '.join(reasons)}."

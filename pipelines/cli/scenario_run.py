@@ -15,8 +15,9 @@ from pipelines.firehose.invoke import BotoInvoker
 from pipelines.firehose.ledger import Account, RecordId, account, read_ledger
 from pipelines.kinesis import StopFile
 from pipelines.kinesis.put import batches, put_records
-from pipelines.runtime.aws import client
+from pipelines.runtime.aws import aws_errors, client
 from pipelines.runtime.clock import Clock, SystemClock
+from pipelines.runtime.errors import ConfigurationError
 from pipelines.runtime.launch import run_pipeline
 from pipelines.runtime.options import HydrantOptions
 
@@ -115,6 +116,14 @@ class _Producer(threading.Thread):
         self._stop_file.write(ends)
 
 
+def _refuse_leftovers(bucket: str) -> None:
+    with aws_errors(f"S3 bucket {bucket}"):
+        if client("s3").list_objects_v2(Bucket=bucket, MaxKeys=1).get("KeyCount"):
+            message = f"Bucket {bucket} holds objects already; a run could not tell its own from them."
+            fix = f"`aws s3 rm --recursive s3://{bucket}`, and delete the stream, the delivery stream and the table"
+            raise ConfigurationError(message, fix=fix)
+
+
 def run_scenario(
     scenario: Scenario,
     target: Target,
@@ -149,7 +158,8 @@ def run_scenario(
     progress = Progress(len(workload))
     job = load(scenario.delivery_stream, scenario.invoker if target.runs_handlers_in_process else BotoInvoker)
     assert job.config.source is not None  # a scenario reads a Kinesis stream
-    with tempfile.TemporaryDirectory(prefix="hydrant-") as folder:
+    _refuse_leftovers(job.config.destination.bucket)
+    with tempfile.TemporaryDirectory(prefix="hydrant-", ignore_cleanup_errors=True) as folder:
         stop_file = StopFile(f"{folder}/ends.json")
         producer = _Producer(job.config.source.stream_name, workload, stop_file, progress)
 

@@ -94,7 +94,7 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class ShardLineage:
-    """Which records of one shard an object holds: first and last sequence number, and how many rows."""
+    """Which records of one shard an object holds: first and last sequence number, and how many records."""
 
     shard_id: str
     first: str
@@ -111,7 +111,7 @@ class DeliveredObject:
         bucket: S3 bucket.
         key: S3 key.
         bytes: the object's size.
-        records: rows or records in it.
+        records: records in it; a record can be several rows (A5.3).
         raw_bytes: bytes of its records before conversion and compression.
         reason: why the buffer was flushed, see `Sealed`.
         shards: lineage, by shard id.
@@ -145,17 +145,18 @@ _JSON_NAMES: Final = ("kind", "bucket", "key", "bytes", "records", "raw_bytes", 
 
 
 def lineage(batches: Sequence[pa.RecordBatch]) -> tuple[ShardLineage, ...]:
-    """First and last sequence number and row count of each shard in `batches` (chunk rows), by shard id.
+    """First and last sequence number and number of records of each shard in `batches` (chunk rows), by shard id.
 
-    Sequence numbers are compared as the integers they are (B5).
+    Sequence numbers are compared as the integers they are (B5). The rows of a record that holds several JSON documents
+    (A5.3, X8) stand together and count as one.
     """
     found: dict[str, ShardLineage] = {}
     for batch in batches:
-        for shard_id, numbers in _by_shard(batch):
+        for shard_id, numbers, count in _by_shard(batch):
             first, last = _extremes(numbers)
             if known := found.get(shard_id):
                 first, last = min(known.first, first, key=int), max(known.last, last, key=int)
-            found[shard_id] = ShardLineage(shard_id, first, last, len(numbers) + (known.count if known else 0))
+            found[shard_id] = ShardLineage(shard_id, first, last, count + (known.count if known else 0))
     return tuple(found[shard_id] for shard_id in sorted(found))
 
 
@@ -183,15 +184,15 @@ def joined(column: pa.Array) -> bytes:
     return b"".join(column.to_pylist())
 
 
-def _by_shard(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.Array]]:
-    shard_ids = batch.column(LINEAGE_PREFIX + "shard_id")
-    numbers = batch.column(LINEAGE_PREFIX + "sequence_number")
-    unique = pc.unique(shard_ids)
-    if len(unique) == 1:  # the usual case: a page holds one shard
-        yield unique[0].as_py(), numbers
-        return
-    for shard_id in unique:
-        yield shard_id.as_py(), numbers.filter(pc.equal(shard_ids, shard_id))
+def _by_shard(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.Array, int]]:
+    """For each shard its sequence numbers, row by row, and how many records the rows are of."""
+    lineage_rows = batch.select(list(LINEAGE_COLUMNS)[:3])
+    unique = pc.unique(lineage_rows.column(0))
+    for shard_id in unique:  # nearly always one: a page holds one shard
+        rows = lineage_rows if len(unique) == 1 else lineage_rows.filter(pc.equal(lineage_rows.column(0), shard_id))
+        numbers, subs = rows.column(1), rows.column(2)
+        begins = pc.or_(pc.not_equal(numbers[1:], numbers[:-1]), pc.not_equal(subs[1:], subs[:-1]))
+        yield shard_id.as_py(), numbers, 1 + (pc.sum(begins).as_py() or 0)
 
 
 def _extremes(numbers: pa.Array) -> tuple[str, str]:

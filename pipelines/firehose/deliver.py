@@ -125,7 +125,7 @@ def render(destination: Destination, sealed: Sealed) -> RenderedObject:
     """
     batches = [chunk.rows() for chunk in sealed.chunks]
     shards = lineage(batches)
-    records = sum(batch.num_rows for batch in batches)
+    records = sum(shard.count for shard in shards)
     kind = sealed.key.partition("|")[0] if destination.kind == ERRORS else destination.kind
     uuid = lineage_uuid(destination.stream.arn, kind, shards)
     prefix = destination.prefix.evaluate(

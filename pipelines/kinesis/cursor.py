@@ -126,7 +126,10 @@ class Cursor:
         if self._iterator is not None:
             try:
                 if ahead is not None:
-                    return ahead.answer.result(), ahead.called_ms
+                    answer = ahead.answer.result()
+                    if answer.page is not None and not answer.caught_up:
+                        return answer, ahead.called_ms
+                    # That nothing more was there when the call was made ahead says nothing of now.
                 return self._get(self._iterator)
             except ExpiredIteratorError:
                 self.retries += 1

@@ -93,8 +93,9 @@ class StartingPosition:
     def after(cls, sequence_numbers: Mapping[str, str], otherwise_ms: int = 0) -> Self:
         """In each named shard the record that follows that sequence number.
 
-        Shards not named are read from `otherwise_ms` (milliseconds since the epoch; 0 is their beginning), but for the
-        ancestors of named ones: those were read before.
+        Without `otherwise_ms`, shards not named are read from their beginning, but for the ancestors of named ones:
+        those were read before. With it (milliseconds since the epoch), `sequence_numbers` is all that was ever read,
+        and every shard not named is read from that time on.
         """
         return cls._named("AFTER_SEQUENCE_NUMBER", sequence_numbers, otherwise_ms)
 

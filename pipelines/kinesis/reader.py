@@ -6,7 +6,7 @@ so the same reader serves the splittable DoFn, where a claim can fail, and a pla
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +19,9 @@ from pipelines.kinesis.service import StreamService, one_attempt_client
 from pipelines.kinesis.until import SLACK_MS, ShardEnd, StopFile, Until, check_until, end_of
 from pipelines.runtime import aws
 from pipelines.runtime.clock import Clock, SystemClock
+
+_SECOND_MS: Final = 1000
+"""An HTTP date is cut off to the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +179,13 @@ def start_of(service: StreamService, start: StartingPosition, clock: Clock) -> R
         NotFoundError: there is no such stream.
         HydrantError: any other error of AWS.
     """
+    now_ms = clock.now_ms()
+    shards = service.shards()
     if start.type == "LATEST":
-        start = StartingPosition.at_timestamp(clock.now_ms())
-    return initial(service.shards(), start)
+        # AWS refuses a time in its future, which the time of a clock that is fast would be.
+        is_fast = service.told_ms is not None and now_ms > service.told_ms + _SECOND_MS
+        start = StartingPosition.at_timestamp(service.told_ms if is_fast and service.told_ms is not None else now_ms)
+    return initial(shards, start)
 
 
 def iter_pages(

@@ -177,8 +177,10 @@ def _belongs_here(child: ShardInfo, ended: str, here: Iterable[str]) -> bool:
 def initial(shards: Sequence[ShardInfo], start: StartingPosition) -> Restriction:
     """All of a stream, from `start`.
 
-    With AT_ and AFTER_SEQUENCE_NUMBER the ancestors of named shards are left out: they were read before. With a time
-    each shard begins at it, children too, as their parent may have closed before it.
+    With AT_ and AFTER_SEQUENCE_NUMBER the ancestors of named shards are left out: they were read before. Not so where
+    a time is given for the shards not named: then a shard without a position had nothing read, and a merge's child may
+    have been read while one of its parents was not. With a time each shard begins at it, children too, as their parent
+    may have closed before it.
 
     Args:
         shards: all shards of the stream.
@@ -186,7 +188,8 @@ def initial(shards: Sequence[ShardInfo], start: StartingPosition) -> Restriction
     """
     known = {shard.shard_id: shard for shard in shards}
     skipped: set[str] = set()
-    front = [parent for shard_id in start.positions if shard_id in known for parent in known[shard_id].parents]
+    named = () if start.timestamp_ms else start.positions
+    front = [parent for shard_id in named if shard_id in known for parent in known[shard_id].parents]
     while front:
         shard_id = front.pop()
         if shard_id in known and shard_id not in skipped:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from pipelines.kinesis.decode import Answer, decode_answer, keep_body
@@ -34,6 +35,8 @@ class StreamService:
         self._what = f"Kinesis stream {stream}"
         self._named = {"StreamARN" if stream.startswith("arn:") else "StreamName": stream}
         self._kinesis = kinesis
+        self.told_ms: int | None = None
+        """What the service's clock said at the last ListShards, to the second; None when it did not say."""
         if hasattr(kinesis, "meta"):
             kinesis.meta.events.register(_EVENT, keep_body, unique_id="hydrant-keep-body")
 
@@ -49,6 +52,7 @@ class StreamService:
         with self._errors():
             while True:
                 answer = self._kinesis.list_shards(**arguments)
+                self.told_ms = _date_ms(answer)
                 found.extend(map(_shard_info, answer["Shards"]))
                 if not answer.get("NextToken"):
                     return found
@@ -81,6 +85,14 @@ class StreamService:
         except NotFoundError as error:
             fix = "`aws kinesis list-streams` shows the streams there are; check the region and AWS_ENDPOINT_URL too"
             raise NotFoundError(error.message, fix=fix) from error
+
+
+def _date_ms(answer: dict[str, Any]) -> int | None:
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    try:
+        return round(parsedate_to_datetime(date).timestamp() * 1000) if date else None
+    except ValueError:
+        return None
 
 
 def _shard_info(shard: dict[str, Any]) -> ShardInfo:

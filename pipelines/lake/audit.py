@@ -1,12 +1,15 @@
 """What is on S3 held against the receipts of those who wrote it."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from pipelines.firehose.chunk import DeliveredObject
 from pipelines.lake.delivered import ObjectInfo, list_infos
 from pipelines.lake.location import Location
 from pipelines.runtime.errors import NotFoundError
+
+_FEW_SHARDS: Final = 10
+"""The lineage of so many shards fits into an object's metadata; of very many it does not."""
 
 
 def audit(s3: Any, receipts: Iterable[DeliveredObject], buckets: Iterable[str]) -> list[str]:
@@ -42,5 +45,5 @@ def _differences(receipt: DeliveredObject, info: ObjectInfo) -> Iterable[str]:
     if receipt.records != info.records:
         yield f"{info.records} records, by its receipt {receipt.records}"
     shards = receipt.to_json()["shards"]
-    if info.shards and info.shards != shards:  # the lineage of very many shards does not fit into metadata
+    if info.shards != shards and (info.shards or len(shards) <= _FEW_SHARDS):
         yield f"lineage {dict(info.shards)}, by its receipt {shards}"

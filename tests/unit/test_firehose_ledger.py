@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +64,16 @@ def test_lineage_is_first_last_and_count_per_shard() -> None:
     encoded = decode_batch(sequence_columns(rows))
     assert encoded.column("sequence_number").to_pylist() == ["9", "10", "7", "8"]
     assert encoded.schema.names == ["shard_id", "sequence_number", "sub_sequence_number"]
+
+
+def test_a5_3_the_rows_of_one_record_count_once_in_the_lineage() -> None:
+    page = make_page(SHARDS[0], [b"a", b"a", b"b", b"b"], ["k"] * 4, ["1", "1", "1", "2"], [1] * 4, [0, 0, 1, 0])
+    mixed = pa.concat_batches([Chunk.of_page(page).rows(), Chunk.of_page(other_shard(page)).rows()])
+    assert lineage([mixed]) == (ShardLineage(SHARDS[0], "1", "2", 3), ShardLineage(SHARDS[1], "1", "2", 3))
+
+
+def other_shard(page: pa.RecordBatch) -> pa.RecordBatch:
+    return page.set_column(page.schema.get_field_index("shard_id"), "shard_id", pa.array([SHARDS[1]] * page.num_rows))
 
 
 def test_the_ledger_reads_back_what_was_written(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from kinesis_fake import AtOnce, FakeKinesis, client_error, connection_error
 from pipelines.kinesis.cursor import FAILURE_BUDGET_S, IDLE_POLL_S, POLL_S, Cursor, CursorCache
 from pipelines.kinesis.positions import ShardPosition, StartingPosition
 from pipelines.kinesis.reader import Offer, Reader, Wait, iter_pages, start_of
+from pipelines.kinesis.restriction import split
 from pipelines.kinesis.service import StreamService
 from pipelines.kinesis.until import SLACK_MS, StopFile, check_until
 from pipelines.runtime.clock import ManualClock
@@ -410,3 +411,68 @@ def test_sub_sequence_numbers_order_positions():
     at = ShardPosition("AT_SEQUENCE_NUMBER", "7", 1)
     assert ShardPosition.after("6", 9).order < at.order < ShardPosition.after("7", 1).order
     assert ShardPosition("TRIM_HORIZON").order < ShardPosition.after("0").order < ShardPosition("SHARD_END").order
+
+
+def test_records_put_after_a_look_ahead_are_read_before_a_shard_counts_as_caught_up(stream, clock, tmp_path):
+    numbers = stream.put(SHARD, 3)
+    clock.sleep(1)
+    numbers += stream.put(SHARD, 3)
+    stop = StopFile(str(tmp_path / "stop.json"))
+    reading = Reading(stream, clock, until=stop)
+    reading.poll()  # what follows is fetched ahead, and is the tip
+    numbers += stream.put(SHARD, 3)
+    stop.write({SHARD: None})
+    assert reading.run() == numbers
+
+
+def test_records_that_arrive_after_an_empty_look_ahead_and_before_the_end_are_read(stream, clock, monkeypatch):
+    numbers = stream.put(SHARD, 3)
+    answers = stream.get_records
+    monkeypatch.setattr(stream, "get_records", lambda ShardIterator: answers(ShardIterator) | behind(ShardIterator))
+    reading = Reading(stream, clock, until=clock.now_ms() + 3000)
+    reading.poll()
+    clock.sleep(1)
+    numbers += stream.put(SHARD, 3)
+    clock.sleep(4)  # whoever works on the first page is slow
+    assert reading.run() == numbers
+
+
+def behind(iterator):
+    """B9: a shard may say that there is more although nothing follows yet."""
+    return {"MillisBehindLatest": 5} if iterator.endswith("|0") else {}
+
+
+@pytest.mark.parametrize(("fast_ms", "begins_ms"), [(0, 0), (900, 900), (3_600_000, 0), (-5_000, -5_000)])
+def test_b7_latest_is_no_time_in_the_services_future(stream, clock, monkeypatch, fast_ms, begins_ms):
+    theirs_ms = 1_764_000_000_000
+    listed = stream.list_shards
+    answer = {"ResponseMetadata": {"HTTPHeaders": {"date": "Mon, 24 Nov 2025 16:00:00 GMT"}}}
+    monkeypatch.setattr(stream, "list_shards", lambda **arguments: listed(**arguments) | answer)
+    monkeypatch.setattr(clock, "now_ms", lambda: theirs_ms + fast_ms)
+    left = start_of(StreamService("flights", stream), StartingPosition.parse("LATEST"), clock)
+    assert {shard.start.timestamp_ms for shard in left.shards} == {theirs_ms + begins_ms}
+
+
+def test_b10_a_second_reading_goes_on_in_the_parent_that_a_merges_child_did_not_wait_for(clock):
+    """The two parents were in two restrictions: the child can be read, and named, before both are."""
+    stream = FakeKinesis(clock, shards=2)
+    one, other = stream.open_shards()
+    service = StreamService("flights", stream)
+    first, second = split(start_of(service, StartingPosition.parse("TRIM_HORIZON"), clock))
+    stream.put(one, 2)
+    stream.put(other, 9)
+    stream.put(stream.merge(one, other), 2)
+    read, positions = [], {}
+    for restriction, pages in ((second, 1), (first, 2)):
+        reader, left, until = Reader(CursorCache(service, clock), clock), restriction, len(positions) + pages
+        while len(positions) < until and not left.done:
+            step = reader.poll(left)
+            if isinstance(step, Wait):
+                clock.sleep(step.seconds + 0.001)
+                continue
+            left = left.after(step.claim)
+            if step.page is not None:
+                read += step.page["sequence_number"].to_pylist()
+                positions[step.page["shard_id"][0].as_py()] = read[-1]
+    again = Reading(stream, clock, StartingPosition.after(positions, otherwise_ms=1))
+    assert sorted(read + again.run()) == stream.all_numbers()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipelines.firehose.parse import parse_create_request
 from scenarios.flights.checks import expected_answer, same_answer, same_rows
 from scenarios.flights.handler import INTEGERS, TEXTS, lambda_handler
-from scenarios.flights.scenario import scenario
+from scenarios.flights.scenario import Verdict, scenario
 from scenarios.flights.workload import KINDS, Workload, make_workload
 
 FLIGHT = {name: "1" for name in INTEGERS} | {name: "x" for name in TEXTS}
@@ -133,3 +133,10 @@ def test_a3_1_the_delivery_stream_is_one_that_aws_would_take() -> None:
     assert config.destination.lambda_processor is not None
     assert config.destination.conversion is not None
     assert config.destination.backup is not None
+
+
+def test_an_answer_of_no_rows_has_a_table_too() -> None:
+    """Every chosen flight may have been cancelled."""
+    nothing = expected_answer(make_workload(1, seed=8))
+    assert len(nothing) == 0
+    assert Verdict(nothing, nothing, equal=True, scanned_bytes=0).table().row_count == 0
