@@ -59,8 +59,10 @@ def run() -> None:
     status = _status()
     sys.stdout.flush()
     sys.stderr.flush()
-    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
-        os._exit(status)  # Beam's worker threads wait for a runner that may be gone
+    if threading.active_count() > 1:
+        # Beam's worker threads wait for a runner that may be gone, and a thread that is inside Arrow while Python
+        # takes itself apart ends the process with SIGABRT.
+        os._exit(status)
     sys.exit(status)
 
 

@@ -26,9 +26,7 @@ def command(
     ] = None,
     target: Annotated[
         str,
-        typer.Option(
-            help="Where the AWS services are: embedded, localstack (started by you) or aws (see the scenario's README)."
-        ),
+        typer.Option(help="embedded, localstack (started by you) or aws (see the scenario's README)."),
     ] = "embedded",
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stand-ins running at the end, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pipelines.cli.job import load
 from pipelines.cli.live import Snapshot
@@ -20,6 +20,9 @@ from pipelines.runtime.clock import Clock, SystemClock
 from pipelines.runtime.errors import ConfigurationError
 from pipelines.runtime.launch import run_pipeline
 from pipelines.runtime.options import HydrantOptions
+
+
+_PRODUCER_ENDS_WITHIN_S: Final = 5.0
 
 
 @dataclass
@@ -180,6 +183,7 @@ def run_scenario(
             run_pipeline(build, options, on_tick=tick, children=target.children)
         finally:
             producer.cancel()
+            producer.join(_PRODUCER_ENDS_WITHIN_S)
         if producer.error is not None:
             raise producer.error
         entries = list(read_ledger(Path(folder)))

@@ -160,6 +160,15 @@ def test_a_run_that_does_not_add_up_has_status_1_and_says_why(
     assert "Traceback" not in errors
 
 
+def test_a_prism_that_is_not_there_is_said_in_one_sentence(start: Callable[..., Command]) -> None:
+    status, _, errors = start("run", "flights", "--records", "300", "--prism_location", "/no/prism").end()
+    assert status == 1
+    assert (
+        errors.strip()
+        == "hydrant: --prism_location /no/prism is no file. Fix: leave it out, and Prism is found or built"
+    )
+
+
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
 )
