@@ -21,7 +21,6 @@ from pipelines.runtime.errors import ConfigurationError
 from pipelines.runtime.launch import run_pipeline
 from pipelines.runtime.options import HydrantOptions
 
-
 _PRODUCER_ENDS_WITHIN_S: Final = 5.0
 
 

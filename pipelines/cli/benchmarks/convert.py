@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from pipelines.cli.benchmarks.flights import HIVE_COLUMNS, SCHEMA
+from pipelines.cli.benchmarks.flights import SCHEMA, glue_table
 from pipelines.firehose.config import FormatConversion, OpenXJsonSerDe, ParquetSerDe, SchemaConfiguration
 from pipelines.firehose.parquet import write_parquet
 from pipelines.firehose.schema import TableSchema, table_schema
@@ -68,12 +68,6 @@ class WriteFilesFn(beam.DoFn):
         path.write_bytes(write_parquet(batches, ParquetSerDe(), self._schema))
         self.start_bundle()
         return sum(batch.num_rows for batch in batches)
-
-
-def glue_table() -> dict[str, Any]:
-    """The flights as a Glue table."""
-    columns = [{"Name": name, "Type": kind} for name, kind in HIVE_COLUMNS]
-    return {"Name": "flights", "StorageDescriptor": {"Columns": columns}}
 
 
 def ours(folder: Path, records: int) -> int:
@@ -145,7 +139,10 @@ def main(contestant: str, folder: str, records: str) -> None:
     clock = SystemClock()
     started_s = clock.monotonic_s()
     written = CONTESTANTS[contestant](Path(folder), int(records))
-    sys.stdout.write(json.dumps({"records": written, "seconds": clock.monotonic_s() - started_s}) + "\n")
+    seconds = clock.monotonic_s() - started_s
+    sys.stdout.write("done\n")
+    sys.stdout.flush()
+    sys.stdout.write(json.dumps({"records": written, "seconds": seconds}) + "\n")
 
 
 if __name__ == "__main__":

