@@ -169,8 +169,3 @@ def free_port() -> int:
 def module(name: str, *arguments: str) -> list[str]:
     """The command that runs the installed Python module `name`, whatever Python files the current folder has."""
     return [sys.executable, "-P", "-m", name, *arguments]
-
-
-def inherited_env(changes: Mapping[str, str]) -> dict[str, str]:
-    """Our environment with `changes`."""
-    return {**os.environ, **changes}

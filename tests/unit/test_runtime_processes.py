@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from pipelines.runtime.errors import RunnerError
-from pipelines.runtime.processes import Child, free_port, inherited_env, module
+from pipelines.runtime.processes import Child, free_port, module
 
 SAY_PID_AND_SLEEP = "import os, time; print('{\"pid\": %d}' % os.getpid(), flush=True); time.sleep(600)"
 PARENT = f"""
@@ -173,7 +173,7 @@ def test_a_command_that_does_not_exist_is_named() -> None:
 
 
 def test_a_child_has_the_environment_it_is_given(start) -> None:
-    env = inherited_env({"HYDRANT_TEST": "here"})
+    env = os.environ | {"HYDRANT_TEST": "here"}
     code = "import json, os, time; print(json.dumps(dict(os.environ)), flush=True); time.sleep(600)"
     assert start(code, env=env).ready()["HYDRANT_TEST"] == "here"
 
