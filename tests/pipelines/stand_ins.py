@@ -119,7 +119,7 @@ class Run:
         build: Callable[[beam.Pipeline], Any],
         *,
         on_tick: Callable[[Snapshot], None] | None = None,
-        deadline_s: float = 30.0,
+        deadline_s: float = 90.0,
         options: Sequence[str] = (),
         splits: bool = False,
     ) -> Snapshot:
