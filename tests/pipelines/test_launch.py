@@ -82,6 +82,19 @@ def test_no_reason_is_said_to_be_none() -> None:
     assert _cause("").message == "The pipeline failed: the runner gave no reason."
 
 
+@pytest.mark.parametrize("more", [[], ["--job_server_timeout=3"]], ids=["ours", "3 s"])
+def test_beams_job_server_timeout_ends_a_job_that_outlives_it_so_ours_is_ten_years(more: list[str]) -> None:
+    began_s = time.monotonic()
+
+    def tick(_: Snapshot) -> None:
+        if time.monotonic() - began_s > 8:
+            raise errors.AccountError("long enough")
+
+    with pytest.raises(errors.HydrantError) as raised:
+        run_pipeline(endless, HydrantOptions.for_runner("prism", more), on_tick=tick)
+    assert ("long enough" in str(raised.value)) == (more == [])
+
+
 def test_killed_prism_ends_the_run_and_is_named(before: list[psutil.Process]) -> None:
     killed_s: list[float] = []
 

@@ -55,6 +55,11 @@ def test_prism_runs_here_and_does_not_split_bundles() -> None:
     assert options.view_as(HydrantOptions).start_timeout_s == 5
 
 
+def test_a_job_may_run_for_longer_than_beams_timeout_of_a_minute() -> None:
+    """Beam gives it to the streams that tell the job's state; test_launch shows a job that outlives it."""
+    assert HydrantOptions.for_runner("prism").view_as(PortableOptions).job_server_timeout > 365 * 24 * 3600
+
+
 def test_further_experiments_leave_the_split_forbidden() -> None:
     options = HydrantOptions.for_runner("prism", ["--experiments=mine"])
     assert set(options.view_as(DebugOptions).experiments) >= {"mine", "prism_disable_sdf_split"}
