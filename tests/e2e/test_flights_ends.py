@@ -201,7 +201,7 @@ def test_what_dies_in_the_middle_is_named_and_nothing_hangs(
 
 def test_objects_appear_while_the_producer_still_runs(start: Callable[..., Command]) -> None:
     """The interval of the scenario is 1 s; with all flights the producer runs for many."""
-    status, output, errors = start("run", "flights", "--records", "60000", "--json").end(STARTED_WITHIN_S)
+    status, output, errors = start("run", "flights", "--records", "200000", "--json").end(STARTED_WITHIN_S)
     document = json.loads(output)
     assert status == 0, errors
     by_interval = [w for w in document["objects"] if w["kind"] == "data" and w["reason"] == "interval"]
