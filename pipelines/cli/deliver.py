@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipelines.cli.runner import PrismLocation, Runner, runner_options
+
 
 def command(
     stream: Annotated[str, typer.Argument(help="Name of the delivery stream.")],
@@ -22,10 +24,8 @@ def command(
             dir_okay=False, help="File to start from where it exists, and to leave the reached positions in at the end."
         ),
     ] = None,
-    runner: Annotated[str, typer.Option(help="The Beam runner.")] = "prism",
-    prism_location: Annotated[
-        str | None, typer.Option("--prism_location", help="A Prism binary to run in place of the one in the cache.")
-    ] = None,
+    runner: Runner = "prism",
+    prism_location: PrismLocation = None,
 ) -> None:
     """Run the delivery pipeline of one delivery stream until Ctrl-C.
 
@@ -43,12 +43,11 @@ def command(
     from pipelines.runtime.errors import NotFoundError
     from pipelines.runtime.files import write_atomically
     from pipelines.runtime.launch import run_pipeline
-    from pipelines.runtime.options import HydrantOptions
 
     console = Console(stderr=True)
     clock = SystemClock()
     started_s = clock.monotonic_s()
-    options = HydrantOptions.for_runner(runner, [f"--prism_location={prism_location}"] if prism_location else [])
+    options = runner_options(runner, prism_location)
     if positions is not None and not positions.parent.is_dir():  # found now, and not when there is something to keep
         message = f"The positions cannot be left in {positions}: there is no folder {positions.parent}."
         raise NotFoundError(message, fix=f"`mkdir -p {positions.parent}`")

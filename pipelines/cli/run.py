@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
+from pipelines.cli.runner import PrismLocation, Runner, runner_options
 from pipelines.cli.up import wait_for_interrupt
 from pipelines.runtime.clock import SystemClock
 from pipelines.runtime.errors import AccountError, ConfigurationError
@@ -20,10 +21,8 @@ def command(
     scenario: Annotated[str, typer.Argument(help="Name of the scenario; `hydrant list` lists them.")],
     records: Annotated[str, typer.Option(help="How many of its records to put, or `all`.")] = "50000",
     seed: Annotated[int, typer.Option(help="Which records, and where the malformed ones stand.")] = 1,
-    runner: Annotated[str, typer.Option(help="The Beam runner.")] = "prism",
-    prism_location: Annotated[
-        str | None, typer.Option("--prism_location", help="A Prism binary to run in place of the one in the cache.")
-    ] = None,
+    runner: Runner = "prism",
+    prism_location: PrismLocation = None,
     target: Annotated[
         str,
         typer.Option(help="embedded, localstack (started by you) or aws (see the scenario's README)."),
@@ -47,10 +46,8 @@ def command(
     with redirect_stdout(sys.stderr if as_json else sys.stdout), chosen_target.started() as place:
         from pipelines.cli.live import live, table
         from pipelines.cli.scenario_run import Progress, run_scenario
-        from pipelines.runtime.options import HydrantOptions
 
-        more = [f"--prism_location={prism_location}"] if prism_location else []
-        chosen, options = load_scenario(), HydrantOptions.for_runner(runner, more)
+        chosen, options = load_scenario(), runner_options(runner, prism_location)
         with live(console, transient=as_json) as screen:
 
             def show(progress: Progress, seconds: float) -> None:

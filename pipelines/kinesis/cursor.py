@@ -8,7 +8,6 @@ import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from pipelines.kinesis.decode import Answer
@@ -29,14 +28,6 @@ _BACKOFF_S: Final = 0.1
 _MAX_BACKOFF_S: Final = 5.0
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Ahead:
-    """A GetRecords call made before its answer is asked for: what follows the answer peeked last."""
-
-    called_ms: int
-    answer: Future[Answer]
 
 
 class Cursor:
@@ -74,7 +65,8 @@ class Cursor:
         self._iterator: str | None = None
         self._answer: Answer | None = None
         self._executor = ahead
-        self._ahead: _Ahead | None = None
+        self._ahead: Future[Answer] | None = None
+        """What follows the answer peeked last, fetched before it is asked for."""
         self._pause_s = 0.0
         self._failures = 0
         self._failing_since_s: float | None = None
@@ -101,10 +93,10 @@ class Cursor:
             TerminalError: trying again gives the same.
         """
         if self._answer is None and self._clock.monotonic_s() >= self.ready_s:
-            fetched = self._attempt(self._fetch)
-            if fetched is None:
+            now_ms = self._clock.now_ms()
+            answer = self._attempt(self._fetch)
+            if answer is None:
                 return None
-            answer, now_ms = fetched
             if answer.page is None and answer.next_iterator is not None:
                 self._iterator = answer.next_iterator
                 self._rest(answer, now_ms)
@@ -120,30 +112,24 @@ class Cursor:
             return None
         return self._attempt(lambda: self._service.children(self.shard_id))
 
-    def _fetch(self) -> tuple[Answer, int]:
-        """The answer at the position, and when the call was made."""
+    def _fetch(self) -> Answer:
         ahead, self._ahead = self._ahead, None
         if self._iterator is not None:
             try:
                 if ahead is not None:
-                    answer = ahead.answer.result()
+                    answer = ahead.result()
                     if answer.page is not None and not answer.caught_up:
-                        return answer, ahead.called_ms
+                        return answer
                     # That nothing more was there when the call was made ahead says nothing of now.
-                return self._get(self._iterator)
+                return self._service.get(self.shard_id, self._iterator)
             except ExpiredIteratorError:
                 self.retries += 1
         self._iterator = self._service.iterator(self.shard_id, self._position)
-        return self._get(self._iterator)
-
-    def _get(self, iterator: str) -> tuple[Answer, int]:
-        called_ms = self._clock.now_ms()
-        return self._service.get(self.shard_id, iterator), called_ms
+        return self._service.get(self.shard_id, self._iterator)
 
     def _look_ahead(self, answer: Answer) -> None:
         if self._executor is not None and answer.next_iterator is not None and answer.millis_behind:
-            call = self._executor.submit(self._service.get, self.shard_id, answer.next_iterator)
-            self._ahead = _Ahead(self._clock.now_ms(), call)
+            self._ahead = self._executor.submit(self._service.get, self.shard_id, answer.next_iterator)
 
     def _rest(self, answer: Answer, now_ms: int) -> None:
         self.caught_up_ms = now_ms if answer.caught_up and answer.page is None else None

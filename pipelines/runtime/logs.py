@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-import threading
 import warnings
 
 
@@ -30,14 +29,5 @@ def set_up(*, verbose: bool) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO if verbose else logging.CRITICAL)
     logging.getLogger("pipelines").setLevel(logging.INFO if verbose else logging.WARNING)
-    threading.excepthook = _log_thread
     if not verbose:
         warnings.simplefilter("ignore")
-
-
-def _log_thread(ended: threading.ExceptHookArgs) -> None:
-    """Beam's and gRPC's threads end with a traceback when the runner goes; what matters is raised elsewhere."""
-    if ended.exc_value is not None:
-        name = ended.thread.name if ended.thread else "a thread"
-        trace = (ended.exc_type, ended.exc_value, ended.exc_traceback)
-        logging.getLogger(__name__).info("%s ended", name, exc_info=trace)

@@ -16,6 +16,7 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from pipelines.cli.benchmarks.flights import SCHEMA, glue_table
+from pipelines.cli.benchmarks.measure import tell
 from pipelines.firehose.config import FormatConversion, OpenXJsonSerDe, ParquetSerDe, SchemaConfiguration
 from pipelines.firehose.parquet import write_parquet
 from pipelines.firehose.schema import TableSchema, table_schema
@@ -140,9 +141,7 @@ def main(contestant: str, folder: str, records: str) -> None:
     started_s = clock.monotonic_s()
     written = CONTESTANTS[contestant](Path(folder), int(records))
     seconds = clock.monotonic_s() - started_s
-    sys.stdout.write("done\n")
-    sys.stdout.flush()
-    sys.stdout.write(json.dumps({"records": written, "seconds": seconds}) + "\n")
+    tell(seconds, lambda: written)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import pyarrow
 import pyarrow.parquet as pq
 
 from pipelines.cli.benchmarks.flights import SHARDS, glue_table, json_lines
+from pipelines.cli.benchmarks.measure import tell
 from pipelines.runtime.aws import client
 from pipelines.runtime.clock import SystemClock
 
@@ -114,9 +115,7 @@ def main(contestant: str, ends: str) -> None:
     started_s = clock.monotonic_s()
     prefix = CONTESTANTS[contestant](read)
     seconds = clock.monotonic_s() - started_s
-    sys.stdout.write("done\n")
-    sys.stdout.flush()
-    sys.stdout.write(json.dumps({"records": rows(prefix), "seconds": seconds}) + "\n")
+    tell(seconds, lambda: rows(prefix))
 
 
 if __name__ == "__main__":
