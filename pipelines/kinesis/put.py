@@ -22,10 +22,14 @@ class Record:
     Attributes:
         data: the payload; with the partition key at most 1 MiB (B1).
         partition_key: 1 to 256 characters (B3).
+        explicit_hash_key: a decimal number below 2^128 that takes the place of the key's MD5 (B3); None for none.
+        dedup_key: names the record to readers that drop doubles; it travels only in a KPL aggregate (B16).
     """
 
     data: bytes
     partition_key: str
+    explicit_hash_key: str | None = None
+    dedup_key: str | None = None
 
     @property
     def size(self) -> int:
