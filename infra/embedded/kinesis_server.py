@@ -13,6 +13,8 @@ import threading
 import traceback
 import uuid
 from contextlib import suppress
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -35,7 +37,9 @@ class _RefusedError(Exception):
 class Server:
     """Serves `kinesis` on a listening socket.
 
-    `GET /_health` says that it runs, `POST /_faults` orders faults (`Faults.order`), anything else is a call.
+    `GET /_health` says that it runs, `POST /_faults` orders faults (`Faults.order`), `POST /_clock` with
+    `{"advance_s": 90000}` moves the service's clock by 25 hours and answers with its time, `{"now_ms": ...}`;
+    anything else is a call. Answers have a Date header by that clock.
     """
 
     def __init__(self, kinesis: Kinesis, host: str, port: int) -> None:
@@ -74,8 +78,15 @@ class Server:
                     status, answer, extra = self._answer(head, body)
                     connection.sendall(
                         b"HTTP/1.1 %d %s\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: %d\r\n"
-                        b"x-amzn-RequestId: %s\r\n%s\r\n"
-                        % (status, _REASONS.get(status, b"Error"), len(answer), str(uuid.uuid4()).encode(), extra)
+                        b"Date: %s\r\nx-amzn-RequestId: %s\r\n%s\r\n"
+                        % (
+                            status,
+                            _REASONS.get(status, b"Error"),
+                            len(answer),
+                            _date(self._kinesis.clock.now_ms() // 1000),
+                            str(uuid.uuid4()).encode(),
+                            extra,
+                        )
                         + answer
                     )
                     if _header(head, b"connection").lower() == b"close":
@@ -98,6 +109,9 @@ class Server:
             if path == b"/_faults":
                 self._kinesis.faults.order(request)
                 return 200, b"{}", b""
+            if path == b"/_clock":
+                self._kinesis.clock.advance(request["advance_s"])
+                return 200, orjson.dumps({"now_ms": self._kinesis.clock.now_ms()}), b""
             service, _, operation = _header(head, b"x-amz-target").rpartition(b".")
             if service + b"." != _TARGET:
                 return _error("UnknownOperationException", "X-Amz-Target names no operation of Kinesis.", 400)
@@ -114,6 +128,12 @@ class Server:
         except Exception as error:
             traceback.print_exc()
             return _error("InternalFailure", f"{type(error).__name__}: {error}", 500)
+
+
+@lru_cache(maxsize=2)
+def _date(seconds: int) -> bytes:
+    """The Date header's value for so many seconds since the epoch."""
+    return formatdate(seconds, usegmt=True).encode()
 
 
 def _error(code: str, message: str, status: int) -> tuple[int, bytes, bytes]:

@@ -3,34 +3,17 @@
 import json
 import signal
 import socket
-import subprocess
-import sys
 import threading
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
+from kinesis_on_the_wire import client_of, exchange, first_shard, order, refused, start, stop
 
 NAMES = count()
-
-
-def start(*arguments: str) -> tuple["subprocess.Popen[str]", dict[str, Any]]:
-    command = [sys.executable, "-m", "infra.embedded.kinesis_server", "--port", "0", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    return process, json.loads(process.stdout.readline())
-
-
-def stop(process: "subprocess.Popen[str]", how: signal.Signals) -> None:
-    process.send_signal(how)
-    said, _ = process.communicate(timeout=10)
-    assert (process.returncode, said) == (0, "")
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +21,6 @@ def served() -> Iterator[dict[str, Any]]:
     process, line = start()
     yield line
     stop(process, signal.SIGTERM)
-
-
-def client_of(line: dict[str, Any]) -> Any:
-    return boto3.client(
-        "kinesis",
-        endpoint_url=line["endpoint"],
-        region_name="us-east-1",
-        aws_access_key_id="a",
-        aws_secret_access_key="b",
-        config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
-    )
 
 
 @pytest.fixture
@@ -62,35 +34,6 @@ def stream(kinesis: Any) -> str:
     kinesis.create_stream(StreamName=name, ShardCount=2)
     kinesis.get_waiter("stream_exists").wait(StreamName=name)
     return name
-
-
-def order(line: dict[str, Any], wanted: dict[str, Any]) -> None:
-    urllib.request.urlopen(f"{line['endpoint']}/_faults", json.dumps(wanted).encode(), timeout=5).close()
-
-
-def refused(call: Any, **request: Any) -> tuple[str, int]:
-    with pytest.raises(ClientError) as error:
-        call(**request)
-    response = error.value.response
-    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
-
-
-def first_shard(kinesis: Any, stream: str, kind: str = "TRIM_HORIZON", **more: Any) -> str:
-    shard = more.pop("ShardId", "shardId-000000000000")
-    iterator: str = kinesis.get_shard_iterator(StreamName=stream, ShardId=shard, ShardIteratorType=kind, **more)[
-        "ShardIterator"
-    ]
-    return iterator
-
-
-def exchange(line: dict[str, Any], request: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", line["port"]), timeout=5) as connection:
-        connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
-        answer = b""
-        while more := connection.recv(65_536):
-            answer += more
-        return answer
 
 
 def test_b1_b2_records_come_back_as_they_were_put(kinesis: Any, stream: str) -> None:

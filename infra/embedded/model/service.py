@@ -9,6 +9,7 @@ from infra.embedded.model.faults import Faults
 from infra.embedded.model.record_operations import RecordOperations
 from infra.embedded.model.registry import Answer, Json, Operations, Registry
 from infra.embedded.model.shard_operations import ShardOperations
+from infra.embedded.model.shifted_clock import ShiftedClock
 from infra.embedded.model.stream_operations import StreamOperations
 from pipelines.runtime.clock import Clock
 
@@ -20,7 +21,7 @@ class Kinesis:
     """The service. Thread-safe: one lock a stream.
 
     Args:
-        clock: where all times come from.
+        clock: where all times come from, until the attribute `clock` is advanced.
         region: in ARNs.
         account: in ARNs and messages, 12 digits.
         limited: whether shards have AWS's throughput limits (B6 to B8).
@@ -28,13 +29,14 @@ class Kinesis:
     """
 
     def __init__(self, clock: Clock, region: str, account: str, *, limited: bool = False, settle_ms: int = 0) -> None:
-        self.faults = Faults(clock)
+        self.clock = ShiftedClock(clock)
+        self.faults = Faults(self.clock)
         streams = Registry(region, account)
         self._operations: Operations = {
-            **StreamOperations(streams, clock, limited=limited, settle_ms=settle_ms).operations(),
-            **ConsumerOperations(streams, clock).operations(),
-            **ShardOperations(streams, clock, settle_ms=settle_ms).operations(),
-            **RecordOperations(streams, clock, self.faults).operations(),
+            **StreamOperations(streams, self.clock, limited=limited, settle_ms=settle_ms).operations(),
+            **ConsumerOperations(streams, self.clock).operations(),
+            **ShardOperations(streams, self.clock, settle_ms=settle_ms).operations(),
+            **RecordOperations(streams, self.clock, self.faults).operations(),
         }
 
     def call(self, operation: str, request: Json) -> Answer:
