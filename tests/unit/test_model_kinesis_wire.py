@@ -1,5 +1,6 @@
 """The model Kinesis through boto3 and through bare sockets: a server in a process of its own."""
 
+import binascii
 import json
 import signal
 import socket
@@ -264,6 +265,18 @@ def test_ordered_faults_reach_the_client(served: dict[str, Any], kinesis: Any, s
     assert kinesis.get_records(ShardIterator=iterator)["Records"] == []
 
 
+def test_ordered_garbles_reach_the_client(served: dict[str, Any], kinesis: Any, stream: str) -> None:
+    kinesis.put_record(StreamName=stream, Data=b"abc", PartitionKey="k", ExplicitHashKey="0")
+    iterator = first_shard(kinesis, stream)
+    hows = ("missing_member", "not_json", "bad_base64")
+    order(served, {"garble": [{"operation": "GetRecords", "how": how} for how in hows]})
+    assert "PartitionKey" not in kinesis.get_records(ShardIterator=iterator)["Records"][0]
+    assert "Records" not in kinesis.get_records(ShardIterator=iterator)  # what botocore makes of a body cut in two
+    with pytest.raises(binascii.Error):
+        kinesis.get_records(ShardIterator=iterator)
+    assert kinesis.get_records(ShardIterator=iterator)["Records"][0]["Data"] == b"abc"
+
+
 def test_b6_limits_are_on_when_asked_for() -> None:
     process, line = start("--limits", "aws", "--region", "eu-west-1", "--account", "123456789012")
     try:
@@ -281,13 +294,12 @@ def test_b6_limits_are_on_when_asked_for() -> None:
 def test_b5_many_clients_at_once_lose_and_double_nothing(served: dict[str, Any], kinesis: Any, stream: str) -> None:
     put: list[str] = []
 
-    def work(number: int) -> None:
-        mine = client_of(served)
+    def work(number: int, mine: Any) -> None:
         for turn in range(10):
             entries = [{"Data": b"x", "PartitionKey": f"{number}-{turn}-{i}"} for i in range(50)]
             put.extend(r["SequenceNumber"] for r in mine.put_records(StreamName=stream, Records=entries)["Records"])
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    threads = [threading.Thread(target=work, args=(n, client_of(served))) for n in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

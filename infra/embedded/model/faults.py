@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra.embedded.model.errors import KinesisError
+from infra.embedded.model.errors import KinesisError, malformed
+from infra.embedded.model.garble import HOWS, garble
 from pipelines.runtime.clock import Clock
 
 
@@ -19,6 +20,14 @@ class _Failure:
     operation: str
     code: str
     status: int
+    times: int
+
+
+@dataclass
+class _Garble:
+    operation: str
+    how: str
+    shard: str | None
     times: int
 
 
@@ -39,15 +48,28 @@ class Faults:
 
         `{"fail": [{"operation": "GetRecords", "code": "InternalFailure", "status": 500, "times": 3}],
         "drop": [{"operation": "GetRecords", "times": 1}], "latency_s": 0.05,
-        "throttle": {"fraction": 0.2, "seed": 1}}`. `fail` and `drop` are for the next `times` (1) calls of the
-        operation, `throttle` for that fraction of all entries of PutRecords; `{}` ends them all.
+        "throttle": {"fraction": 0.2, "seed": 1},
+        "garble": [{"operation": "GetRecords", "how": "bad_base64", "times": 1, "shard": "shardId-000000000000"}]}`.
+        `fail` and `drop` are for the next `times` (1) calls of the operation, `throttle` for that fraction of all
+        entries of PutRecords, `garble` for the next `times` (1) answers, of that shard where it is given, that have
+        what `how` spoils (see `garble`); `{}` ends them all.
+
+        Raises:
+            KinesisError: ValidationException, for a `how` that there is not.
         """
         failures = [
             _Failure(f["operation"], f["code"], f.get("status", 400), f.get("times", 1)) for f in wanted.get("fail", [])
         ] + [_Failure(f["operation"], "", 0, f.get("times", 1)) for f in wanted.get("drop", [])]
+        garbles = [
+            _Garble(g["operation"], g["how"], g.get("shard"), g.get("times", 1)) for g in wanted.get("garble", [])
+        ]
+        for each in garbles:
+            if each.how not in HOWS:
+                raise malformed(f"Answers are garbled by {', '.join(HOWS)}, not by {each.how}.")
         throttle = wanted.get("throttle") or {}
         with self._lock:
             self._failures = failures
+            self.garbles = garbles
             self._latency_s = float(wanted.get("latency_s", 0))
             self._fraction = float(throttle.get("fraction", 0))
             self._rng = random.Random(throttle.get("seed", 0))
@@ -70,6 +92,17 @@ class Faults:
                     if not failure.code:
                         raise DropConnectionError
                     raise KinesisError(failure.code, "Ordered by the test.", failure.status)
+
+    def spoiled(self, operation: str, shard: str | None, body: bytes) -> bytes:
+        """The answer's `body`, garbled where that is ordered for `operation` on `shard`."""
+        with self._lock:
+            for order in self.garbles:
+                if order.operation == operation and order.times > 0 and order.shard in {None, shard}:
+                    spoiled = garble(body, order.how)
+                    if spoiled is not None:
+                        order.times -= 1
+                        return spoiled
+        return body
 
     def refused(self, entries: int) -> set[int]:
         """Which entries of a PutRecords of that many `entries` are refused."""

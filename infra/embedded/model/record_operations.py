@@ -9,7 +9,7 @@ import orjson
 from infra.embedded.model.errors import KinesisError, garbled, invalid, malformed, throttled
 from infra.embedded.model.faults import Faults
 from infra.embedded.model.registry import Answer, Json, Operations, Registry
-from infra.embedded.model.shard import MAX_HASH_KEY, Shard
+from infra.embedded.model.shard import MAX_HASH_KEY, Shard, shard_id
 from infra.embedded.model.stream import Stream, hash_key
 from infra.embedded.model.tokens import seal, unseal
 from pipelines.runtime.clock import Clock
@@ -117,6 +117,13 @@ class RecordOperations:
                 following = seal([name, created_ms, index, position, now], _ITERATOR)
                 tail = b'"NextShardIterator":"%s"' % following.encode()
         return b'{"Records":[%s],%s,"MillisBehindLatest":%d}' % (b",".join(records), tail, behind)
+
+
+def shard_of(request: Json) -> str | None:
+    """The shard that a valid `request` is about, where it is about one."""
+    if _ITERATOR in request:
+        return shard_id(unseal(request[_ITERATOR], _ITERATOR)[2])
+    return request.get("ShardId")
 
 
 def _put(stream: Stream, entry: Json, size: int, now_ms: int) -> tuple[Shard, int]:

@@ -2,11 +2,13 @@
 
 from typing import Final
 
+import orjson
+
 from infra.embedded.model import shapes
 from infra.embedded.model.consumer_operations import ConsumerOperations
 from infra.embedded.model.errors import KinesisError
 from infra.embedded.model.faults import Faults
-from infra.embedded.model.record_operations import RecordOperations
+from infra.embedded.model.record_operations import RecordOperations, shard_of
 from infra.embedded.model.registry import Answer, Json, Operations, Registry
 from infra.embedded.model.shard_operations import ShardOperations
 from infra.embedded.model.shifted_clock import ShiftedClock
@@ -53,4 +55,8 @@ class Kinesis:
         self.faults.before(operation)
         if operation != _CHECKS_ITSELF:
             shapes.check(operation, request)
-        return handler(request)
+        answer = handler(request)
+        if not self.faults.garbles:
+            return answer
+        body = answer if isinstance(answer, bytes) else orjson.dumps(answer)
+        return self.faults.spoiled(operation, shard_of(request), body)
