@@ -1,7 +1,7 @@
 """The model Kinesis on the wire: AWS JSON 1.1 over HTTP/1.1. `python -m infra.embedded.kinesis_server --port 0`.
 
 One thread a connection and a parser of just what AWS's clients send: the standard library's HTTP server costs more a
-call than the model does.
+call than the model does. SubscribeToShard holds its connection's thread for as long as it pushes.
 """
 
 import argparse
@@ -19,19 +19,18 @@ from typing import Final
 
 import orjson
 
+from infra.embedded import event_stream
+from infra.embedded.http_request import RefusedError, header, read_request
 from infra.embedded.model.errors import KinesisError
 from infra.embedded.model.faults import DropConnectionError
 from infra.embedded.model.service import Kinesis
+from infra.embedded.model.subscription import Subscription
+from infra.embedded.push import push
 from pipelines.runtime.clock import SystemClock
 
 _TARGET: Final = b"Kinesis_20131202."
-_MAX_HEAD: Final = 64 * 1024
-_MAX_BODY: Final = 32 * 1024 * 1024
+_JSON: Final = b"application/x-amz-json-1.1"
 _REASONS: Final = {200: b"OK", 400: b"Bad Request", 500: b"Internal Server Error"}
-
-
-class _RefusedError(Exception):
-    """A request that is not HTTP as we speak it: the message is the status line's, and the connection ends."""
 
 
 class Server:
@@ -71,27 +70,23 @@ class Server:
         with connection, suppress(OSError, DropConnectionError):
             try:
                 while True:
-                    request, buffered = _read_request(connection, buffered)
+                    request, buffered = read_request(connection, buffered)
                     if request is None:
                         return
                     head, body = request
                     status, answer, extra = self._answer(head, body)
-                    connection.sendall(
-                        b"HTTP/1.1 %d %s\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: %d\r\n"
-                        b"Date: %s\r\nx-amzn-RequestId: %s\r\n%s\r\n"
-                        % (
-                            status,
-                            _REASONS.get(status, b"Error"),
-                            len(answer),
-                            _date(self._kinesis.clock.now_ms() // 1000),
-                            str(uuid.uuid4()).encode(),
-                            extra,
+                    if isinstance(answer, Subscription):
+                        connection.sendall(
+                            self._head(200, event_stream.CONTENT_TYPE, b"Transfer-Encoding: chunked\r\n")
                         )
-                        + answer
-                    )
-                    if _header(head, b"connection").lower() == b"close":
+                        if not push(connection, self._kinesis, answer):
+                            return
+                    else:
+                        length = b"Content-Length: %d\r\n" % len(answer)
+                        connection.sendall(self._head(status, _JSON, length + extra) + answer)
+                    if header(head, b"connection").lower() == b"close":
                         return
-            except _RefusedError as error:
+            except RefusedError as error:
                 refusal = b"HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
                 connection.sendall(refusal % str(error).encode())
                 connection.shutdown(socket.SHUT_WR)
@@ -99,7 +94,17 @@ class Server:
                 while connection.recv(65_536):  # closing on unread bytes would reset the connection under our answer
                     pass
 
-    def _answer(self, head: bytes, body: bytes) -> tuple[int, bytes, bytes]:
+    def _head(self, status: int, content_type: bytes, extra: bytes) -> bytes:
+        return b"HTTP/1.1 %d %s\r\nContent-Type: %s\r\nDate: %s\r\nx-amzn-RequestId: %s\r\n%s\r\n" % (
+            status,
+            _REASONS.get(status, b"Error"),
+            content_type,
+            _date(self._kinesis.clock.now_ms() // 1000),
+            str(uuid.uuid4()).encode(),
+            extra,
+        )
+
+    def _answer(self, head: bytes, body: bytes) -> tuple[int, bytes | Subscription, bytes]:
         """Status, body and further header lines."""
         try:
             path = head.split(b" ", 2)[1]
@@ -110,13 +115,12 @@ class Server:
                 self._kinesis.faults.order(request)
                 return 200, b"{}", b""
             if path == b"/_clock":
-                self._kinesis.clock.advance(request["advance_s"])
-                return 200, orjson.dumps({"now_ms": self._kinesis.clock.now_ms()}), b""
-            service, _, operation = _header(head, b"x-amz-target").rpartition(b".")
+                return 200, orjson.dumps({"now_ms": self._kinesis.advance(request["advance_s"])}), b""
+            service, _, operation = header(head, b"x-amz-target").rpartition(b".")
             if service + b"." != _TARGET:
                 return _error("UnknownOperationException", "X-Amz-Target names no operation of Kinesis.", 400)
             answer = self._kinesis.call(operation.decode(), request)
-            return 200, answer if isinstance(answer, bytes) else orjson.dumps(answer), b""
+            return 200, orjson.dumps(answer) if isinstance(answer, dict) else answer, b""
         except KinesisError as error:
             return _error(error.code, error.message, error.status)
         except (DropConnectionError, MemoryError):
@@ -139,62 +143,6 @@ def _date(seconds: int) -> bytes:
 def _error(code: str, message: str, status: int) -> tuple[int, bytes, bytes]:
     described = orjson.dumps({"__type": code, "message": message})
     return status, described, b"x-amzn-ErrorType: %s\r\n" % code.encode()
-
-
-def _read_request(connection: socket.socket, buffered: bytes) -> tuple[tuple[bytes, bytes] | None, bytes]:
-    """One request's head and body, and what was read beyond it; None when the client is done.
-
-    Raises:
-        _RefusedError: it is too large, chunked, or has no readable length.
-    """
-    while (end := buffered.find(b"\r\n\r\n")) < 0:
-        if len(buffered) > _MAX_HEAD:
-            message = "431 Request Header Fields Too Large"
-            raise _RefusedError(message)
-        more = connection.recv(65_536)
-        if not more:
-            return None, b""
-        buffered += more
-    head, buffered = buffered[:end], buffered[end + 4 :]
-    length = _content_length(head)
-    if len(buffered) >= length:
-        return (head, buffered[:length]), buffered[length:]
-    if _header(head, b"expect").lower() == b"100-continue":
-        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-    body = bytearray(length)
-    view = memoryview(body)
-    view[: len(buffered)] = buffered
-    have = len(buffered)
-    while have < length:
-        got = connection.recv_into(view[have:])
-        if not got:
-            return None, b""
-        have += got
-    return (head, bytes(body)), b""
-
-
-def _content_length(head: bytes) -> int:
-    if _header(head, b"transfer-encoding"):
-        message = "411 Length Required"
-        raise _RefusedError(message)
-    text = _header(head, b"content-length") or b"0"
-    if not text.isdigit():
-        message = "400 Bad Request"
-        raise _RefusedError(message)
-    if int(text) > _MAX_BODY:
-        message = "413 Content Too Large"
-        raise _RefusedError(message)
-    return int(text)
-
-
-def _header(head: bytes, name: bytes) -> bytes:
-    """The value of a header, or nothing; names are given in lower case."""
-    at = head.lower().find(b"\r\n" + name + b":")
-    if at < 0:
-        return b""
-    begin = at + len(name) + 3
-    end = head.find(b"\r\n", begin)
-    return head[begin : end if end >= 0 else len(head)].strip()
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """What a shard takes and gives in a second (B6 to B8)."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +29,10 @@ class TokenBucket:
             return False
         self.tokens -= amount
         return True
+
+    def wait_ms(self, amount: float) -> int:
+        """How long after a refusal `amount` will be granted."""
+        return math.ceil((min(amount, self.rate) - self.tokens) * 1000 / self.rate)
 
 
 class ShardLimits:

@@ -10,6 +10,7 @@ from infra.embedded.model.errors import KinesisError, garbled, invalid, malforme
 from infra.embedded.model.faults import Faults
 from infra.embedded.model.registry import Answer, Json, Operations, Registry
 from infra.embedded.model.shard import MAX_HASH_KEY, Shard, shard_id
+from infra.embedded.model.start import Start
 from infra.embedded.model.stream import Stream, hash_key
 from infra.embedded.model.tokens import seal, unseal
 from pipelines.runtime.clock import Clock
@@ -43,9 +44,11 @@ class RecordOperations:
         now = self._clock.now_ms()
         stream = self._streams.usable(request, now)
         size = _checked_size(request, stream)
+        _end_dry_run(request)
         with stream.lock:
             shard, number = _put(stream, request, size, now)
-        return {"ShardId": shard.id, "SequenceNumber": str(number)}
+        encrypted = {} if stream.kms_key is None else {"EncryptionType": "KMS"}
+        return {"ShardId": shard.id, "SequenceNumber": str(number), **encrypted}
 
     def _put_records(self, request: Json) -> Answer:
         now = self._clock.now_ms()
@@ -60,6 +63,7 @@ class RecordOperations:
         sizes = [_checked_size(entry, stream) for entry in entries]
         if sum(sizes) > MAX_REQUEST_BYTES:
             raise invalid(f"Records size exceeds {MAX_REQUEST_BYTES} bytes.")
+        _end_dry_run(request)
         refused = self._faults.refused(len(entries))
         parts, failed = [], 0
         with stream.lock:
@@ -73,7 +77,8 @@ class RecordOperations:
                     parts.append(orjson.dumps({"ErrorCode": error.code, "ErrorMessage": error.message}))
                 else:
                     parts.append(b'{"SequenceNumber":"%d","ShardId":"%s"}' % (number, shard.id.encode()))
-        return b'{"FailedRecordCount":%d,"Records":[%s]}' % (failed, b",".join(parts))
+        encrypted = b"" if stream.kms_key is None else b',"EncryptionType":"KMS"'
+        return b'{"FailedRecordCount":%d,"Records":[%s]%s}' % (failed, b",".join(parts), encrypted)
 
     def _get_shard_iterator(self, request: Json) -> Answer:
         now = self._clock.now_ms()
@@ -84,7 +89,9 @@ class RecordOperations:
             if limits is not None and not limits.may_iterate(now):
                 raise throttled(_rate_exceeded(stream, shard))
             shard.trim(stream.horizon_ms(now))
-            position = _position(stream, shard, request, now)
+            asked = (request.get("StartingSequenceNumber"), request.get("Timestamp"))
+            position = Start(request["ShardIteratorType"], *asked, "GetShardIterator").position(stream, shard, now)
+        _end_dry_run(request)
         return {_ITERATOR: seal([stream.name, stream.created_ms, shard.index, position, now], _ITERATOR)}
 
     def _get_records(self, request: Json) -> Answer:
@@ -104,14 +111,15 @@ class RecordOperations:
             limits = stream.limits.get(shard.id)
             if limits is not None and not limits.may_read(now):
                 raise throttled(_rate_exceeded(stream, shard))
+            _end_dry_run(request)
             shard.trim(stream.horizon_ms(now))
             records, position, size = shard.read(position, request.get("Limit", 10_000))
             if limits is not None:
                 limits.has_read(size)
-            waiting_since = shard.waiting_since_ms(position)
+            waiting = shard.waiting_at(position)
             # Zero says caught up (B9), so a record that waits for no millisecond yet is one behind.
-            behind = 0 if waiting_since is None else max(1, now - waiting_since)
-            if waiting_since is None and not shard.is_open:
+            behind = 0 if waiting is None else max(1, now - waiting.arrival_ms)
+            if waiting is None and not shard.is_open:
                 tail = b'"ChildShards":' + orjson.dumps([child.describe_as_child() for child in stream.children(shard)])
             else:
                 following = seal([name, created_ms, index, position, now], _ITERATOR)
@@ -128,14 +136,27 @@ def shard_of(request: Json) -> str | None:
 
 def _put(stream: Stream, entry: Json, size: int, now_ms: int) -> tuple[Shard, int]:
     """Appends `entry` to its shard (B3); the caller holds the stream's lock and has checked it."""
-    key, explicit = entry["PartitionKey"], entry.get("ExplicitHashKey")
-    shard = stream.shard_for(int(explicit) if explicit is not None else hash_key(key))
+    key, explicit = entry.get("PartitionKey"), entry.get("ExplicitHashKey")
+    if stream.is_distributed or key is None:
+        shard = stream.any_shard()
+    else:
+        shard = stream.shard_for(int(explicit) if explicit is not None else hash_key(key))
     limits = stream.limits.get(shard.id)
     if limits is not None and not limits.may_put(size, now_ms):
         raise throttled(_rate_exceeded(stream, shard))
     number, arrival_ms = stream.next_number(shard.index, now_ms)
-    shard.append(number, arrival_ms, entry["Data"], size, key)
+    shard.append(number, arrival_ms, entry["Data"], size, key, is_encrypted=stream.kms_key is not None)
     return shard, number
+
+
+def _end_dry_run(request: Json) -> None:
+    """Ends a request that was to be checked only.
+
+    Raises:
+        KinesisError: DryRunOperationException.
+    """
+    if request.get("DryRun"):
+        raise KinesisError("DryRunOperationException", "The request would have succeeded, but DryRun was set.")
 
 
 def _checked_size(entry: Json, stream: Stream) -> int:
@@ -145,7 +166,9 @@ def _checked_size(entry: Json, stream: Stream) -> int:
         KinesisError: it is not an entry that AWS would take.
     """
     key, data, explicit = entry.get("PartitionKey"), entry.get("Data"), entry.get("ExplicitHashKey")
-    if not isinstance(key, str) or not 1 <= len(key) <= 256:
+    if key is None and stream.is_distributed:
+        key = ""
+    elif not isinstance(key, str) or not 1 <= len(key) <= 256:
         raise malformed(
             f"1 validation error detected: Value {key!r} at 'partitionKey' failed to satisfy constraint: "
             "Member must have length less than or equal to 256 and greater than or equal to 1"
@@ -170,34 +193,6 @@ def _checked_size(entry: Json, stream: Stream) -> int:
             f"{stream.max_record_kib} KiB at most."
         )
     return size
-
-
-def _position(stream: Stream, shard: Shard, request: Json, now_ms: int) -> int:
-    """The position that an iterator begins at (B7)."""
-    kind = request["ShardIteratorType"]
-    if kind == "TRIM_HORIZON":
-        return shard.first
-    if kind == "LATEST":
-        return shard.next_position
-    if kind == "AT_TIMESTAMP":
-        if request.get("Timestamp") is None:
-            raise invalid("Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP.")
-        ms = round(request["Timestamp"] * 1000)
-        if ms > now_ms + 1:  # rounding a client's microseconds can go one ahead
-            raise invalid(
-                "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. "
-                f"timestampInMillis: {ms}, currentTimestampInMillis: {now_ms}"
-            )
-        return shard.position_at_time(ms)
-    text = request.get("StartingSequenceNumber")
-    if text is None:
-        raise invalid(f"Must specify startingSequenceNumber parameter for iterator of type {kind}.")
-    if not shard.issued(int(text)):
-        raise invalid(
-            f"StartingSequenceNumber {text} used in GetShardIterator on shard {shard.id} in stream {stream.name} "
-            f"under account {stream.account} is invalid because it did not come from this stream."
-        )
-    return shard.position_at_number(int(text), after=kind == "AFTER_SEQUENCE_NUMBER")
 
 
 def _rate_exceeded(stream: Stream, shard: Shard) -> str:

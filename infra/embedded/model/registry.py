@@ -4,12 +4,14 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from infra.embedded.model.consumer import Consumer
 from infra.embedded.model.errors import in_use, invalid, not_found
 from infra.embedded.model.stream import Stream
+from infra.embedded.model.subscription import Subscription
 
 Json = Mapping[str, Any]
-Answer = dict[str, Any] | bytes
-"""A JSON object, or its text where building the object would cost too much."""
+Answer = dict[str, Any] | bytes | Subscription
+"""A JSON object, or its text where building the object would cost too much; or what goes on to answer."""
 Operations = Mapping[str, Callable[[Json], Answer]]
 """Handlers by AWS's name of the operation."""
 
@@ -77,6 +79,37 @@ class Registry:
         if arn != self.arn(named):
             raise not_found(f"Stream {arn} not found under account {self.account} in {self.region}.")
         return self.named(named)
+
+    def consumer(self, request: Json) -> tuple[Stream, Consumer]:
+        """The consumer that `request` names by ConsumerARN, or by StreamARN and ConsumerName; and its stream.
+
+        Raises:
+            KinesisError: ResourceNotFoundException; InvalidArgumentException, when what it names does not fit together.
+        """
+        arn, name = request.get("ConsumerARN"), request.get("ConsumerName")
+        stream_arn, _, rest = str(arn or "").partition("/consumer/")
+        if arn is None and (request.get("StreamARN") is None or name is None):
+            raise invalid("Either ConsumerARN, or StreamARN and ConsumerName must be given.")
+        if arn is not None and request.get("StreamARN") not in {None, stream_arn}:
+            raise invalid(f"StreamARN {request['StreamARN']} and ConsumerARN {arn} name different streams.")
+        if arn is not None and name not in {None, rest.rpartition(":")[0]}:
+            raise invalid(f"ConsumerName {name} and ConsumerARN {arn} name different consumers.")
+        stream = self.find({"StreamARN": request.get("StreamARN") or stream_arn})
+        found = stream.consumers.get(name or rest.rpartition(":")[0])
+        if found is None or arn not in {None, found.arn}:
+            raise not_found(f"Consumer {arn or name} of stream {stream.name} not found.")
+        return stream, found
+
+    def resource(self, arn: str) -> tuple[Stream, Stream | Consumer]:
+        """The stream or consumer of that ARN, and the stream it belongs to.
+
+        Raises:
+            KinesisError: ResourceNotFoundException.
+        """
+        if "/consumer/" in arn:
+            return self.consumer({"ConsumerARN": arn})
+        stream = self.find({"StreamARN": arn})
+        return stream, stream
 
     def usable(self, request: Json, now_ms: int) -> Stream:
         """The stream that `request` names, once records can be put and read.

@@ -1,6 +1,7 @@
 """One shard: a log of records, a hash key range, its place in the tree (B3 to B5, B12)."""
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,19 +14,31 @@ GET_BYTES: Final = 10 * 1024 * 1024
 _BASE: Final = 4959 * 10**52
 """AWS's numbers have 56 digits and begin so."""
 
+NUMBER_STEP: Final = 1 << 32
+"""What lies between a number given out and one that a subscription may continue with."""
+
 
 def sequence_number(ms: int, count: int, shard_index: int) -> int:
-    """A sequence number: 4959 * 10^52 + ms * 2^96 + count * 2^32 + shard index.
+    """A sequence number: 4959 * 10^52 + ms * 2^96 + count * 2^33 + shard index.
 
     Time leads and `count` grows over the whole stream, so numbers grow within a shard, and a child's are greater than
-    its parents' (B5, B12). `shard_index` keeps numbers of different shards apart, as AWS's do.
+    its parents' (B5, B12). `shard_index` keeps numbers of different shards apart, as AWS's do. `NUMBER_STEP` below a
+    number is one that no record has and that lies above the number before (B14).
     """
-    return _BASE + (ms << 96) + (count << 32) + shard_index
+    return _BASE + (ms << 96) + count * 2 * NUMBER_STEP + shard_index
 
 
 def shard_id(index: int) -> str:
     """shardId-000000000000, ..."""
     return f"shardId-{index:012d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The record at a position: its sequence number, and when it arrived."""
+
+    number: int
+    arrival_ms: int
 
 
 @dataclass
@@ -50,6 +63,7 @@ class Shard:
     arrivals: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)  # bytes of all records up to and including this one
     trimmed_bytes: int = 0
+    watchers: list[Callable[[], None]] = field(default_factory=list)  # called at each record and at the end
 
     @property
     def id(self) -> str:
@@ -67,20 +81,31 @@ class Shard:
     def next_position(self) -> int:
         return self.first + len(self.fragments)
 
-    def append(self, number: int, arrival_ms: int, data: str, size: int, partition_key: str) -> None:
+    def append(
+        self, number: int, arrival_ms: int, data: str, size: int, partition_key: str | None, *, is_encrypted: bool
+    ) -> None:
         """Appends a record; `data` is base64 and kept as it is, `size` counts the decoded bytes and the key."""
         seconds, millis = divmod(arrival_ms, 1000)
+        key = b"" if partition_key is None else b',"PartitionKey":' + orjson.dumps(partition_key)
         self.fragments.append(
-            b'{"SequenceNumber":"%d","ApproximateArrivalTimestamp":%d.%03d,"Data":"%s","PartitionKey":%s}'
-            % (number, seconds, millis, data.encode(), orjson.dumps(partition_key))
+            b'{"SequenceNumber":"%d","ApproximateArrivalTimestamp":%d.%03d,"Data":"%s"%s%s}'
+            % (number, seconds, millis, data.encode(), key, b',"EncryptionType":"KMS"' if is_encrypted else b"")
         )
         self.numbers.append(number)
         self.arrivals.append(arrival_ms)
         self.ends.append((self.ends[-1] if self.ends else self.trimmed_bytes) + size)
+        for wake in self.watchers:
+            wake()
 
     def close(self, now_ms: int, ending_number: int) -> None:
         """No record follows."""
         self.closed_ms, self.ending_number = now_ms, ending_number
+        self.wake()
+
+    def wake(self) -> None:
+        """Tells those who wait for something to happen here."""
+        for wake in self.watchers:
+            wake()
 
     def trim(self, horizon_ms: int) -> None:
         """Drops the records that arrived before `horizon_ms` (B13)."""
@@ -104,23 +129,23 @@ class Shard:
         """The first record that arrived at `ms` or later (B7)."""
         return self.first + bisect_left(self.arrivals, ms)
 
-    def read(self, position: int, most: int) -> tuple[list[bytes], int, int]:
-        """Records from `position` on: at most `most`, and at most 10 MiB but one at least.
+    def read(self, position: int, most: int, most_bytes: int = GET_BYTES) -> tuple[list[bytes], int, int]:
+        """Records from `position` on: at most `most`, and at most `most_bytes` of them but one at least.
 
         Returns:
             Their JSON, the position behind them, and their bytes.
         """
         begin = max(position, self.first) - self.first
         before = self.ends[begin - 1] if begin else self.trimmed_bytes
-        until = min(begin + most, len(self.fragments), max(bisect_right(self.ends, before + GET_BYTES), begin + 1))
+        until = min(begin + most, len(self.fragments), max(bisect_right(self.ends, before + most_bytes), begin + 1))
         if until <= begin:
             return [], self.first + begin, 0
         return self.fragments[begin:until], self.first + until, self.ends[until - 1] - before
 
-    def waiting_since_ms(self, position: int) -> int | None:
-        """Arrival of the record at `position`; None when nothing is there."""
+    def waiting_at(self, position: int) -> Waiting | None:
+        """The record at `position`; None when nothing is there."""
         index = max(position, self.first) - self.first
-        return self.arrivals[index] if index < len(self.arrivals) else None
+        return Waiting(self.numbers[index], self.arrivals[index]) if index < len(self.numbers) else None
 
     def describe(self) -> dict[str, Any]:
         """The shape Shard of the API."""

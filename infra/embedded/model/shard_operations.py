@@ -9,6 +9,7 @@ from infra.embedded.model.stream import Stream
 from infra.embedded.model.tokens import seal, unseal
 from pipelines.runtime.clock import Clock
 
+_PAGE: Final = 1000
 _TOKEN_LIFE_MS: Final = 300_000
 _TOKEN: Final = "NextToken"
 
@@ -47,7 +48,7 @@ class ShardOperations:
                 raise invalid(f"{_TOKEN} belongs to a stream that was deleted.")
         with stream.lock:
             shards = [shard for shard in _filtered(stream, wanted, now) if shard.id > after]
-            most = request.get("MaxResults", 1000)
+            most = min(request.get("MaxResults", _PAGE), _PAGE)
             answer: dict[str, Any] = {"Shards": [shard.describe() for shard in shards[:most]]}
         if len(shards) > most:
             answer[_TOKEN] = seal([stream.name, stream.created_ms, shards[most - 1].id, wanted, now], _TOKEN)
@@ -55,36 +56,41 @@ class ShardOperations:
 
     def _split(self, request: Json) -> Answer:
         now = self._clock.now_ms()
-        stream = self._streams.settled(request, now)
+        stream = self._reshardable(request, now)
         with stream.lock:
             stream.split(stream.shard(request["ShardToSplit"], now), int(request["NewStartingHashKey"]), now)
-            stream.active_ms = now + self._settle_ms
+            stream.update_until(now + self._settle_ms)
         return {}
 
     def _merge(self, request: Json) -> Answer:
         now = self._clock.now_ms()
-        stream = self._streams.settled(request, now)
+        stream = self._reshardable(request, now)
         with stream.lock:
             one = stream.shard(request["ShardToMerge"], now)
             stream.merge(one, stream.shard(request["AdjacentShardToMerge"], now), now)
-            stream.active_ms = now + self._settle_ms
+            stream.update_until(now + self._settle_ms)
         return {}
 
     def _scale(self, request: Json) -> Answer:
         now, target = self._clock.now_ms(), request["TargetShardCount"]
-        stream = self._streams.settled(request, now)
-        if stream.mode != "PROVISIONED":
-            raise malformed("UpdateShardCount needs a stream in PROVISIONED mode.")
+        stream = self._reshardable(request, now)
         with stream.lock:
             current = len(stream.open_shards)
             stream.scale(target, now)
-            stream.active_ms = now + self._settle_ms
+            stream.update_until(now + self._settle_ms)
         return {
             "StreamName": stream.name,
             "StreamARN": stream.arn,
             "CurrentShardCount": current,
             "TargetShardCount": target,
         }
+
+    def _reshardable(self, request: Json, now_ms: int) -> Stream:
+        """The stream that `request` names, ACTIVE and in PROVISIONED mode (B11)."""
+        stream = self._streams.settled(request, now_ms)
+        if stream.mode != "PROVISIONED":
+            raise malformed(f"Stream {stream.name} must be in PROVISIONED mode to be resharded.")
+        return stream
 
 
 def _filtered(stream: Stream, wanted: Json, now_ms: int) -> list[Shard]:

@@ -3,8 +3,9 @@
 import hashlib
 import threading
 from bisect import bisect_right
-from typing import Any, Final
+from typing import Final
 
+from infra.embedded.model.consumer import Consumer
 from infra.embedded.model.errors import in_use, invalid, limit, not_found
 from infra.embedded.model.limits import ShardLimits
 from infra.embedded.model.shard import MAX_HASH_KEY, Shard, sequence_number, shard_id
@@ -44,16 +45,22 @@ class Stream:
         self.active_ms = active_ms
         self.retention_h = DEFAULT_RETENTION_H
         self.tags: dict[str, str] = {}
-        self.consumers: dict[str, dict[str, Any]] = {}
+        self.policy: str | None = None
+        self.consumers: dict[str, Consumer] = {}
+        self.is_deleted = False
         self.mode = "PROVISIONED"
         self.max_record_kib = 1024
+        self.kms_key: str | None = None
+        self.is_distributed = False  # by the service, whatever the partition key: strategy AUTO
+        self.warm_mibps: int | None = None
         self.shard_level_metrics: set[str] = set()
         self.shards: list[Shard] = []
         self.limits: dict[str, ShardLimits] = {}
         self.lock = threading.Lock()
-        self._limited = limited
+        self.limited = limited
+        self._unsettled = "CREATING"
         self._count = 0
-        self._scaled_ms: list[int] = []
+        self._changes_ms: dict[str, list[int]] = {}
         self._last_ms = now_ms
         self._starts: list[int] = []
         self._open: list[Shard] = []
@@ -73,7 +80,29 @@ class Stream:
         """CREATING, UPDATING or ACTIVE."""
         if max(now_ms, self._last_ms) >= self.active_ms:  # a clock that is set back undoes nothing
             return "ACTIVE"
-        return "CREATING" if len(self.open_shards) == len(self.shards) else "UPDATING"
+        return self._unsettled
+
+    def update_until(self, ms: int) -> None:
+        """Makes the stream UPDATING until then."""
+        self._unsettled, self.active_ms = "UPDATING", ms
+
+    def check_changes(self, operation: str, most: int, now_ms: int) -> None:
+        """Checks that `operation` has changed the stream less than `most` times in the last 24 hours.
+
+        Raises:
+            KinesisError: LimitExceededException.
+        """
+        if sum(now_ms - ms < 24 * HOUR_MS for ms in self._changes_ms.get(operation, [])) >= most:
+            raise limit(f"{operation} was called {most} times within 24 hours on stream {self.name}.")
+
+    def count_change(self, operation: str, now_ms: int) -> None:
+        """Counts a change for `check_changes`."""
+        self._changes_ms.setdefault(operation, []).append(now_ms)
+
+    def wake(self) -> None:
+        """Wakes all who wait at a shard."""
+        for shard in self.shards:
+            shard.wake()
 
     @property
     def open_shards(self) -> list[Shard]:
@@ -96,6 +125,10 @@ class Stream:
     def shard_for(self, key: int) -> Shard:
         """The open shard whose range contains the hash key."""
         return self._open[bisect_right(self._starts, key) - 1]
+
+    def any_shard(self) -> Shard:
+        """The open shard whose turn it is, where the service distributes the records."""
+        return self._open[self._count % len(self._open)]
 
     def next_number(self, shard_index: int, now_ms: int) -> tuple[int, int]:
         """A new sequence number and the arrival that goes with it; neither ever goes back."""
@@ -146,14 +179,12 @@ class Stream:
     def scale(self, target: int, now_ms: int) -> None:
         """UpdateShardCount, UNIFORM_SCALING (B11): splits and merges until the ranges are even."""
         current = len(self._open)
-        self._scaled_ms = [ms for ms in self._scaled_ms if now_ms - ms < 24 * HOUR_MS]
-        if len(self._scaled_ms) >= SCALINGS_A_DAY:
-            raise limit(f"UpdateShardCount was called {SCALINGS_A_DAY} times within 24 hours on stream {self.name}.")
+        self.check_changes("UpdateShardCount", SCALINGS_A_DAY, now_ms)
         if not -(-current // 2) <= target <= current * 2:
             raise limit(
                 f"UpdateShardCount cannot scale to {target} shards: at most double and at least half of {current}."
             )
-        self._scaled_ms.append(now_ms)
+        self.count_change("UpdateShardCount", now_ms)
         bounds = [start for start, _ in even_ranges(target)]
         for bound in bounds[1:]:
             holder = self.shard_for(bound)
@@ -187,7 +218,7 @@ class Stream:
         index = len(self.shards)
         number, _ = self.next_number(index, now_ms)
         self.shards.append(Shard(index, start, end, now_ms, number, parent, adjacent_parent))
-        if self._limited:
+        if self.limited:
             self.limits[shard_id(index)] = ShardLimits(now_ms)
 
     def _index_open(self) -> None:

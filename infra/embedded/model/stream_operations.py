@@ -1,24 +1,26 @@
-"""Operations on streams as a whole: their life, retention (B13), tags and settings."""
+"""Operations on streams as a whole: their life, what there is of them, their tags."""
 
-from typing import Any
+from typing import Any, Final
 
-from infra.embedded.model.errors import in_use, invalid, malformed
+from infra.embedded.model.account import Account
+from infra.embedded.model.errors import in_use, malformed
 from infra.embedded.model.registry import Answer, Json, Operations, Registry
+from infra.embedded.model.setting_operations import distribute, warm
 from infra.embedded.model.stream import Stream
+from infra.embedded.model.tags import add_tags, listed
 from pipelines.runtime.clock import Clock
 
-_METRICS = frozenset({
-    "IncomingBytes", "IncomingRecords", "OutgoingBytes", "OutgoingRecords", "WriteProvisionedThroughputExceeded",
-    "ReadProvisionedThroughputExceeded", "IteratorAgeMilliseconds",
-})  # fmt: skip
+_PAGE: Final = 100
+"""What ListStreams and DescribeStream answer at most, whatever the limit in the request."""
 
 
 class StreamOperations:
-    """Args are those of `Kinesis`."""
+    """Args are those of `Kinesis`; `account` says what a stream may be created with."""
 
-    def __init__(self, streams: Registry, clock: Clock, *, limited: bool, settle_ms: int) -> None:
+    def __init__(self, streams: Registry, clock: Clock, account: Account, *, limited: bool, settle_ms: int) -> None:
         self._streams = streams
         self._clock = clock
+        self._account = account
         self._limited = limited
         self._settle_ms = settle_ms
 
@@ -30,15 +32,9 @@ class StreamOperations:
             "ListStreams": self._list,
             "DescribeStream": self._describe,
             "DescribeStreamSummary": self._summarize,
-            "DescribeLimits": self._limits,
-            "IncreaseStreamRetentionPeriod": lambda request: self._retain(request, longer=True),
-            "DecreaseStreamRetentionPeriod": lambda request: self._retain(request, longer=False),
-            "UpdateMaxRecordSize": self._update_max_record_size,
             "AddTagsToStream": self._add_tags,
             "RemoveTagsFromStream": self._remove_tags,
             "ListTagsForStream": self._list_tags,
-            "EnableEnhancedMonitoring": lambda request: self._monitor(request, enable=True),
-            "DisableEnhancedMonitoring": lambda request: self._monitor(request, enable=False),
         }
 
     def _create(self, request: Json) -> Answer:
@@ -54,7 +50,11 @@ class StreamOperations:
         stream = Stream(name, self._streams.arn(name), count, now, now + self._settle_ms, limited=self._limited)
         stream.mode = mode
         stream.max_record_kib = request.get("MaxRecordSizeInKiB", stream.max_record_kib)
-        stream.tags.update(request.get("Tags") or {})
+        add_tags(stream.tags, request.get("Tags") or {})
+        if request.get("WarmThroughputMiBps") is not None:
+            warm(stream, request["WarmThroughputMiBps"], self._account, now)
+        if request.get("RecordDistributionStrategy") is not None:
+            distribute(stream, request["RecordDistributionStrategy"])
         self._streams.add(stream)
         return {}
 
@@ -63,12 +63,15 @@ class StreamOperations:
         if stream.consumers and not request.get("EnforceConsumerDeletion"):
             raise in_use(f"Stream {stream.name} has consumers: set EnforceConsumerDeletion to delete them with it.")
         self._streams.remove(stream)
+        with stream.lock:
+            stream.is_deleted = True
+            stream.wake()
         return {}
 
     def _list(self, request: Json) -> Answer:
         after = request.get("ExclusiveStartStreamName") or request.get("NextToken") or ""
         found = [stream for stream in self._streams.all() if stream.name > after]
-        most, now = request.get("Limit", 100), self._clock.now_ms()
+        most, now = min(request.get("Limit", _PAGE), _PAGE), self._clock.now_ms()
         page = found[:most]
         answer: dict[str, Any] = {
             "StreamNames": [stream.name for stream in page],
@@ -90,51 +93,29 @@ class StreamOperations:
 
     def _summarize(self, request: Json) -> Answer:
         stream = self._streams.find(request)
-        counts = {"OpenShardCount": len(stream.open_shards), "ConsumerCount": len(stream.consumers)}
-        size = {"MaxRecordSizeInKiB": stream.max_record_kib}
-        return {"StreamDescriptionSummary": self._described(stream) | counts | size}
+        summary = self._described(stream) | {
+            "OpenShardCount": len(stream.open_shards),
+            "ConsumerCount": len(stream.consumers),
+            "MaxRecordSizeInKiB": stream.max_record_kib,
+        }
+        if stream.warm_mibps is not None:
+            summary["WarmThroughput"] = {"TargetMiBps": stream.warm_mibps, "CurrentMiBps": stream.warm_mibps}
+        if stream.mode == "ON_DEMAND":
+            summary["RecordDistributionStrategy"] = "AUTO" if stream.is_distributed else "USER_PARTITION_KEY"
+        return {"StreamDescriptionSummary": summary}
 
     def _describe(self, request: Json) -> Answer:
         stream = self._streams.find(request)
-        after, most = request.get("ExclusiveStartShardId", ""), request.get("Limit", 100)
+        after, most = request.get("ExclusiveStartShardId", ""), min(request.get("Limit", _PAGE), _PAGE)
         with stream.lock:
             shards = [shard.describe() for shard in stream.visible(self._clock.now_ms()) if shard.id > after]
         pages = {"Shards": shards[:most], "HasMoreShards": len(shards) > most}
         return {"StreamDescription": self._described(stream) | pages}
 
-    def _limits(self, _: Json) -> Answer:
-        streams = self._streams.all()
-        return {
-            "ShardLimit": 500,
-            "OpenShardCount": sum(len(stream.open_shards) for stream in streams if stream.mode == "PROVISIONED"),
-            "OnDemandStreamCount": sum(stream.mode == "ON_DEMAND" for stream in streams),
-            "OnDemandStreamCountLimit": 50,
-        }
-
-    def _retain(self, request: Json, *, longer: bool) -> Answer:
-        now = self._clock.now_ms()
-        stream, hours = self._streams.settled(request, now), request["RetentionPeriodHours"]
-        which = "longer" if longer else "shorter"
-        if not 24 <= hours <= 8760:
-            raise invalid("RetentionPeriodHours must be 24 to 8760.")
-        with stream.lock:
-            current = stream.retention_h
-            if hours != current and (hours > current) != longer:
-                raise invalid(f"RetentionPeriodHours {hours} is not {which} than the {current} of {stream.name}.")
-            stream.trim(now)  # by the old period: raising it does not bring expired records back (B13)
-            stream.retention_h = hours
-        return {}
-
-    def _update_max_record_size(self, request: Json) -> Answer:
-        self._streams.settled(request, self._clock.now_ms()).max_record_kib = request["MaxRecordSizeInKiB"]
-        return {}
-
     def _add_tags(self, request: Json) -> Answer:
         stream = self._streams.find(request)
         with stream.lock:
-            if len(stream.tags | request["Tags"]) > 50:
-                raise invalid(f"Stream {stream.name} would have more than 50 tags.")
-            stream.tags.update(request["Tags"])
+            add_tags(stream.tags, request["Tags"])
         return {}
 
     def _remove_tags(self, request: Json) -> Answer:
@@ -148,26 +129,11 @@ class StreamOperations:
         after, most = request.get("ExclusiveStartTagKey", ""), request.get("Limit", 50)
         stream = self._streams.find(request)
         with stream.lock:
-            tags = [{"Key": key, "Value": value} for key, value in sorted(stream.tags.items()) if key > after]
+            tags = listed(stream.tags, after)
         return {"Tags": tags[:most], "HasMoreTags": len(tags) > most}
 
-    def _monitor(self, request: Json, *, enable: bool) -> Answer:
-        stream, wanted = self._streams.find(request), set(request["ShardLevelMetrics"])
-        if "ALL" in wanted:
-            wanted = set(_METRICS)
-        with stream.lock:
-            before = stream.shard_level_metrics
-            after = before | wanted if enable else before - wanted
-            stream.shard_level_metrics = after
-        return {
-            "StreamName": stream.name,
-            "StreamARN": stream.arn,
-            "CurrentShardLevelMetrics": sorted(before),
-            "DesiredShardLevelMetrics": sorted(after),
-        }
-
     def _described(self, stream: Stream) -> dict[str, Any]:
-        return {
+        described: dict[str, Any] = {
             "StreamName": stream.name,
             "StreamARN": stream.arn,
             "StreamStatus": stream.status(self._clock.now_ms()),
@@ -175,5 +141,8 @@ class StreamOperations:
             "RetentionPeriodHours": stream.retention_h,
             "StreamCreationTimestamp": stream.created_ms / 1000,
             "EnhancedMonitoring": [{"ShardLevelMetrics": sorted(stream.shard_level_metrics)}],
-            "EncryptionType": "NONE",
+            "EncryptionType": "NONE" if stream.kms_key is None else "KMS",
         }
+        if stream.kms_key is not None:
+            described["KeyId"] = stream.kms_key
+        return described
