@@ -42,6 +42,14 @@ def order(line: dict[str, Any], wanted: dict[str, Any]) -> None:
     urllib.request.urlopen(f"{line['endpoint']}/_faults", json.dumps(wanted).encode(), timeout=5).close()
 
 
+def advance(line: dict[str, Any], seconds: float) -> int:
+    """What the service says its time is now, in milliseconds."""
+    body = json.dumps({"advance_s": seconds}).encode()
+    with urllib.request.urlopen(f"{line['endpoint']}/_clock", body, timeout=5) as answer:
+        now: int = json.loads(answer.read())["now_ms"]
+        return now
+
+
 def refused(call: Any, **request: Any) -> tuple[str, int]:
     with pytest.raises(ClientError) as error:
         call(**request)

@@ -1,15 +1,13 @@
 """The clock of the model Kinesis moved on the wire: retention and expiry, which begin at 24 hours, in a moment."""
 
-import json
 import signal
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
-from kinesis_on_the_wire import client_of, exchange, first_shard, refused, start, stop
+from kinesis_on_the_wire import advance, client_of, exchange, first_shard, refused, start, stop
 
 FIRST = "shardId-000000000000"
 HOUR_S = 3600
@@ -27,14 +25,6 @@ def kinesis(served: dict[str, Any]) -> Any:
     kinesis = client_of(served)
     kinesis.create_stream(StreamName="s", ShardCount=1)
     return kinesis
-
-
-def advance(line: dict[str, Any], seconds: float) -> int:
-    """What the service says its time is now, in milliseconds."""
-    body = json.dumps({"advance_s": seconds}).encode()
-    with urllib.request.urlopen(f"{line['endpoint']}/_clock", body, timeout=5) as answer:
-        now: int = json.loads(answer.read())["now_ms"]
-        return now
 
 
 def date_of(kinesis: Any) -> float:
