@@ -5,6 +5,8 @@ from typing import Any
 
 import orjson
 import pytest
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
 
 from infra.embedded.model.errors import KinesisError
 from infra.embedded.model.service import Kinesis
@@ -14,8 +16,29 @@ TOP = 2**128 - 1
 HOUR_S = 3600
 
 
+MODEL = ServiceModel(Loader().load_service_model("kinesis", "service-2"), "kinesis")
+
+
+def must_fit(shape: Any, value: Any, where: str) -> None:
+    """Checks that an answer has the shape that AWS publishes: what is required, and nothing that is not known."""
+    if shape is None:
+        assert value == {}, where
+    elif shape.type_name == "structure":
+        assert set(shape.required_members) <= set(value) <= set(shape.members), (where, value)
+        for name, member in value.items():
+            must_fit(shape.members[name], member, f"{where}.{name}")
+    elif shape.type_name == "list":
+        for item in value:
+            must_fit(shape.member, item, where)
+    elif shape.type_name == "string":
+        assert isinstance(value, str), where
+        assert value in shape.metadata.get("enum", [value]), (where, value)
+    elif shape.type_name in {"integer", "long"}:
+        assert type(value) is int, (where, value)
+
+
 class Service:
-    """A `Kinesis` with one stream called s, and answers as objects."""
+    """A `Kinesis` with one stream called s, and answers as objects; each of them has the shape that AWS publishes."""
 
     def __init__(self, shards: int = 1, **options: Any) -> None:
         self.clock = ManualClock()
@@ -27,7 +50,9 @@ class Service:
         if not {"StreamName", "StreamARN", "NextToken", "ShardIterator"} & set(request):
             request["StreamName"] = "s"
         answer = self.kinesis.call(operation, request)
-        return orjson.loads(answer) if isinstance(answer, bytes) else answer
+        answer = orjson.loads(answer) if isinstance(answer, bytes) else answer
+        must_fit(MODEL.operation_model(operation).output_shape, answer, operation)
+        return answer
 
     def put(self, data: bytes = b"x", key: str = "k", **more: Any) -> Any:
         return self("PutRecord", Data=base64.b64encode(data).decode(), PartitionKey=key, **more)

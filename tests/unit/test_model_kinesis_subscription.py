@@ -6,7 +6,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kinesis_model import HOUR_S, TOP, Service, code_of
+from kinesis_model import HOUR_S, MODEL, TOP, Service, code_of, must_fit
 
 from infra.embedded.model.errors import KinesisError
 from infra.embedded.model.faults import DropConnectionError
@@ -37,7 +37,13 @@ class Listener:
         said = self.service.kinesis.next_event(self.subscription)
         if isinstance(said, Pause):
             return said.until_ms - self.service.clock.now_ms()
-        return said if said is None else orjson.loads(said)
+        if said is None:
+            return None
+        event = orjson.loads(said)
+        shape = MODEL.shape_for("SubscribeToShardEvent")
+        at_the_end = {"ContinuationSequenceNumber": "AWS says that it is required, and leaves it out at the end"}
+        must_fit(shape, event | (at_the_end if "ChildShards" in event else {}), "SubscribeToShardEvent")
+        return event
 
     def events(self) -> list[Any]:
         """All events up to the next pause, or to the end."""

@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -159,6 +159,35 @@ def test_b14_consumers_are_registered_up_to_twenty(kinesis: Any, stream: str) ->
     assert refused(kinesis.describe_stream_consumer, **named)[0] == "ResourceNotFoundException"
     kinesis.delete_stream(StreamName=stream, EnforceConsumerDeletion=True)
     assert refused(kinesis.describe_stream, StreamName=stream)[0] == "ResourceNotFoundException"
+
+
+def test_b11_what_else_a_stream_can_be_told(kinesis: Any, stream: str) -> None:
+    arn = kinesis.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]["StreamARN"]
+    kinesis.tag_resource(ResourceARN=arn, Tags={"a": "1", "b": "2"})
+    kinesis.untag_resource(ResourceARN=arn, TagKeys=["b"])
+    assert kinesis.list_tags_for_resource(ResourceARN=arn)["Tags"] == [{"Key": "a", "Value": "1"}]
+    kinesis.put_resource_policy(ResourceARN=arn, Policy='{"Statement":[]}')
+    assert kinesis.get_resource_policy(ResourceARN=arn)["Policy"] == '{"Statement":[]}'
+    kinesis.delete_resource_policy(ResourceARN=arn)
+    key: dict[str, Any] = {"StreamARN": arn, "EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"}
+    kinesis.start_stream_encryption(**key)
+    put = kinesis.put_record(StreamARN=arn, Data=b"x", PartitionKey="k", ExplicitHashKey="0")
+    (record,) = kinesis.get_records(ShardIterator=first_shard(kinesis, stream))["Records"]
+    assert put["EncryptionType"] == record["EncryptionType"] == "KMS"
+    kinesis.stop_stream_encryption(**key)
+    kinesis.update_account_settings(MinimumThroughputBillingCommitment={"Status": "ENABLED"})
+    commitment = kinesis.describe_account_settings()["MinimumThroughputBillingCommitment"]
+    assert commitment["EarliestAllowedEndAt"] - commitment["StartedAt"] == timedelta(days=1)
+    kinesis.update_stream_mode(StreamARN=arn, StreamModeDetails={"StreamMode": "ON_DEMAND"})
+    assert refused(
+        kinesis.split_shard, StreamName=stream, ShardToSplit="shardId-000000000000", NewStartingHashKey="1000"
+    ) == ("ValidationException", 400)
+    kinesis.update_stream_warm_throughput(StreamARN=arn, WarmThroughputMiBps=10)
+    kinesis.update_stream_record_distribution_strategy(StreamARN=arn, RecordDistributionStrategy="AUTO")
+    summary = kinesis.describe_stream_summary(StreamARN=arn)["StreamDescriptionSummary"]
+    assert summary["RecordDistributionStrategy"] == "AUTO"
+    assert summary["WarmThroughput"]["TargetMiBps"] == 10
+    assert refused(kinesis.list_queues)[0] == "UnknownOperationException"
 
 
 def test_streams_and_shards_are_listed_in_pages(kinesis: Any) -> None:

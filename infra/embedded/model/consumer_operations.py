@@ -68,8 +68,10 @@ class ConsumerOperations:
 
     def _list(self, request: Json) -> Answer:
         now = self._clock.now_ms()
-        stream, after = self._streams.find(request), ""
+        stream, after = self._streams.created(request), ""
         if request.get(_TOKEN) is not None:
+            if request.get("StreamCreationTimestamp") is not None:
+                raise invalid(f"{_TOKEN} and StreamCreationTimestamp cannot be provided together.")
             name, created_ms, after, issued_ms = unseal(request[_TOKEN], f"{_TOKEN} of consumers")
             if now - issued_ms > _TOKEN_LIFE_MS:
                 raise KinesisError("ExpiredNextTokenException", f"{_TOKEN} has expired.")

@@ -80,6 +80,17 @@ class Registry:
             raise not_found(f"Stream {arn} not found under account {self.account} in {self.region}.")
         return self.named(named)
 
+    def created(self, request: Json) -> Stream:
+        """The stream that `request` names; the one created at StreamCreationTimestamp, where it says so.
+
+        Raises:
+            KinesisError: as `find`; ResourceNotFoundException, when the stream was created at another time.
+        """
+        stream, at_s = self.find(request), request.get("StreamCreationTimestamp")
+        if at_s is not None and int(at_s) != stream.created_ms // 1000:  # SDKs send full seconds
+            raise not_found(f"Stream {stream.name} under account {self.account} created at {at_s} not found.")
+        return stream
+
     def consumer(self, request: Json) -> tuple[Stream, Consumer]:
         """The consumer that `request` names by ConsumerARN, or by StreamARN and ConsumerName; and its stream.
 

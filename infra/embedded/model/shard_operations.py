@@ -35,7 +35,7 @@ class ShardOperations:
         now = self._clock.now_ms()
         token = request.get(_TOKEN)
         if token is None:
-            stream, after = self._streams.find(request), request.get("ExclusiveStartShardId", "")
+            stream, after = self._streams.created(request), request.get("ExclusiveStartShardId", "")
             wanted = request.get("ShardFilter") or {}
         else:
             if any(request.get(name) for name in ("StreamName", "ExclusiveStartShardId", "StreamCreationTimestamp")):
