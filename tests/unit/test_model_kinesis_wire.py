@@ -188,6 +188,7 @@ def test_b11_what_else_a_stream_can_be_told(kinesis: Any, stream: str) -> None:
     assert summary["RecordDistributionStrategy"] == "AUTO"
     assert summary["WarmThroughput"]["TargetMiBps"] == 10
     assert refused(kinesis.list_queues)[0] == "UnknownOperationException"
+    kinesis.delete_stream(StreamName=stream)
 
 
 def test_streams_and_shards_are_listed_in_pages(kinesis: Any) -> None:
