@@ -1,6 +1,5 @@
 """`hydrant deliver STREAM`: runs the delivery pipeline of one delivery stream until it is stopped."""
 
-import json
 import signal
 import tempfile
 from pathlib import Path
@@ -36,12 +35,11 @@ def command(
     from pipelines.cli.job import in_process, load
     from pipelines.cli.live import Snapshot, live, table
     from pipelines.kinesis import StartingPosition, StopFile
-    from pipelines.kinesis.export import ExportPositions, read_positions
+    from pipelines.kinesis.position_file import Positions, furthest, read_positions
     from pipelines.kinesis.service import StreamService
     from pipelines.runtime.aws import client
     from pipelines.runtime.clock import SystemClock
     from pipelines.runtime.errors import NotFoundError
-    from pipelines.runtime.files import write_atomically
     from pipelines.runtime.launch import run_pipeline
 
     console = Console(stderr=True)
@@ -54,7 +52,7 @@ def command(
     job = load(stream) if handler is None else load(stream, in_process(handler))
     start = StartingPosition.at_timestamp(job.config.created_ms)  # X15
     if positions is not None and positions.exists():
-        start = StartingPosition.after(read_positions(positions), otherwise_ms=job.config.created_ms)
+        start = furthest((read_positions(positions), Positions({}, job.config.created_ms))).start
     with tempfile.TemporaryDirectory(prefix="hydrant-", ignore_cleanup_errors=True) as folder:
         stop_file = StopFile(f"{folder}/stop.json")
         build = job.pipeline(start, stop_file, positions=Path(folder))
@@ -80,6 +78,6 @@ def command(
             for number, handled in before.items():
                 signal.signal(number, handled)
         if positions is not None:
-            kept = read_positions(positions) if positions.exists() else {}
-            write_atomically(positions, json.dumps(kept | ExportPositions.reached(Path(folder)), indent=2) + "\n")
+            kept = read_positions(positions) if positions.exists() else Positions({}, job.config.created_ms)
+            furthest((kept, read_positions(Path(folder)))).write(positions)
             console.print(f"Positions left in {positions}.")

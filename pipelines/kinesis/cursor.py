@@ -4,18 +4,21 @@ A cursor is a cache. What counts is the position in the restriction: a cursor th
 there, and an answer that nobody claimed is simply offered again.
 """
 
+import dataclasses
+import math
 import random
-import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from pipelines.kinesis.decode import Answer
+from pipelines.kinesis.failures import ReadFailure
+from pipelines.kinesis.fetch import Fetched, Fetcher, Shard
+from pipelines.kinesis.lineage import ShardInfo
 from pipelines.kinesis.positions import ShardPosition
-from pipelines.kinesis.restriction import ShardInfo
-from pipelines.kinesis.service import StreamService
+from pipelines.runtime.bucket import TokenBucket
 from pipelines.runtime.clock import Clock
-from pipelines.runtime.errors import EndpointDownError, ExpiredIteratorError, ThrottledError, TransientError
+from pipelines.runtime.errors import EndpointDownError, ThrottledError, TransientError
 
 POLL_S: Final = 0.2
 """Pause after an answer that reached the shard's tip: five reads a second are a shard's limit (B8)."""
@@ -23,6 +26,13 @@ IDLE_POLL_S: Final = 1.0
 """The longest pause of a shard in which nothing happens."""
 FAILURE_BUDGET_S: Final = 30.0
 """Calls that do nothing but fail for this long end the pipeline; throttling does not."""
+READS_PER_S: Final = 5.0
+BYTES_PER_S: Final = 2.0 * 1024 * 1024
+"""What a shard gives to all its readers together (B6, B8)."""
+NEAR_HORIZON_MS: Final = 23 * 3600 * 1000
+"""From here on retention, 24 hours at least (B13), may take records away before they are read."""
+SPOILED_TRIES: Final = 3
+"""So often an answer is asked for that cannot be decoded: the network may have spoiled it."""
 _IDLE_GROWTH: Final = 1.5
 _BACKOFF_S: Final = 0.1
 _MAX_BACKOFF_S: Final = 5.0
@@ -30,116 +40,218 @@ _MAX_BACKOFF_S: Final = 5.0
 _T = TypeVar("_T")
 
 
-class Cursor:
-    """Reads one shard from a position on. Used by one thread at a time.
+class ShardCursor(Protocol):
+    """What `Reader` reads a shard with."""
 
-    While a page is worked on, the next one is fetched, unless the shard's tip was reached. Who does not come for it
-    has lost nothing but a call.
+    ready_s: float
+    """Nothing is to be had before this `monotonic_s`."""
+    caught_up_ms: int | None
+    """When nothing was left at the shard's tip, by the last answer; None after records."""
+    asked_s: float
+    """When the answer peeked last was asked for (`monotonic_s`)."""
+    retries: int
+    """Failed calls that are made again, since someone set it to 0."""
 
-    Args:
-        service: calls for the stream.
-        shard_id: the shard.
-        position: where the next record is.
-        clock: for pauses.
-        ahead: makes the calls ahead; None for none.
-    """
-
-    def __init__(
-        self,
-        service: StreamService,
-        shard_id: str,
-        position: ShardPosition,
-        clock: Clock,
-        ahead: Executor | None = None,
-    ) -> None:
-        self.shard_id: Final = shard_id
-        self.ready_s = 0.0
-        """No records are asked for before this `monotonic_s`."""
-        self.caught_up_ms: int | None = None
-        """When the call was made that last found nothing at the shard's tip; None after records."""
-        self.retries = 0
-        """Failed calls that are made again, since someone set it to 0."""
-        self._service = service
-        self._clock = clock
-        self._position = position
-        self._iterator: str | None = None
-        self._answer: Answer | None = None
-        self._executor = ahead
-        self._ahead: Future[Answer] | None = None
-        """What follows the answer peeked last, fetched before it is asked for."""
-        self._pause_s = 0.0
-        self._failures = 0
-        self._failing_since_s: float | None = None
+    @property
+    def pending(self) -> "Future[Any] | None":
+        """The call under way that the next `peek` would give the answer of."""
 
     def move_to(self, position: ShardPosition) -> None:
-        """Goes to `position`; for nothing when that is behind the answer peeked last, else by a new iterator."""
-        if position == self._position:
-            return
-        answer, self._answer = self._answer, None
-        if answer is not None and answer.page is not None and answer.end == position:
-            self._iterator = answer.next_iterator
-        else:
-            self._iterator = self._ahead = None
-        self._position = position
+        """Goes to `position`; for nothing when that is behind the answer peeked last."""
 
     def peek(self) -> Answer | None:
         """The answer at the position; the same again until `move_to` leaves it. Empty answers are not kept.
 
         Returns:
-            None when it is not yet time to call, or the call failed and is made again later (`ready_s`).
+            None when none has come yet, or the call failed and is made again later (`ready_s`).
 
         Raises:
             EndpointDownError: all calls of the last `FAILURE_BUDGET_S` failed.
             TerminalError: trying again gives the same.
         """
-        if self._answer is None and self._clock.monotonic_s() >= self.ready_s:
-            now_ms = self._clock.now_ms()
-            answer = self._attempt(self._fetch)
-            if answer is None:
-                return None
-            if answer.page is None and answer.next_iterator is not None:
-                self._iterator = answer.next_iterator
-                self._rest(answer, now_ms)
-                return answer
-            self._answer = answer
-            self._rest(answer, now_ms)
-            self._look_ahead(answer)
-        return self._answer
 
     def children(self) -> tuple[ShardInfo, ...] | None:
         """The shards that follow this one, from ListShards; None when the call failed and is made again later."""
+
+    def close(self) -> None:
+        """Nobody will peek any more."""
+
+
+class Cursor:
+    """Reads one shard from a position on by GetRecords. Used by one thread at a time.
+
+    Calls are made on the threads of `executor`; while a page is worked on, the next one is fetched, unless the shard's
+    tip was reached. Who does not come for it has lost nothing but a call.
+
+    Args:
+        fetcher: reads the stream.
+        shard: to read from.
+        position: where the next record is.
+        clock: for pauses.
+        executor: makes the calls; None makes them in the caller's thread, and none ahead.
+        limited: whether AWS's limits of a shard are kept to by waiting, and not found out by being refused.
+    """
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        shard: Shard,
+        position: ShardPosition,
+        clock: Clock,
+        executor: Executor | None = None,
+        *,
+        limited: bool = False,
+    ) -> None:
+        self.ready_s = 0.0
+        self.caught_up_ms: int | None = None
+        self.asked_s = 0.0
+        self.retries = 0
+        self._fetcher = fetcher
+        self._shard = shard
+        self._clock = clock
+        self._position = position
+        self._executor = executor
+        self._iterator: str | None = None
+        self._expected: ShardPosition | None = None
+        self._answer: Answer | None = None
+        self._call: Future[Fetched] | None = None
+        self._asked_ms = 0
+        self._call_asked = (0.0, 0)
+        now_s = clock.monotonic_s()
+        self._reads = TokenBucket.full(READS_PER_S, now_s) if limited else None
+        self._bytes = TokenBucket.full(BYTES_PER_S, now_s) if limited else None
+        self._pause_s = 0.0
+        self._failures = 0
+        self._failing_since_s: float | None = None
+        self._spoiled = 0
+
+    @property
+    def pending(self) -> Future[Any] | None:
+        return self._call if self._answer is None else None
+
+    def move_to(self, position: ShardPosition) -> None:
+        if position == self._position:
+            return
+        answer, self._answer = self._answer, None
+        if answer is not None and answer.reached and answer.end == position and not _near_horizon(answer):
+            self._iterator = answer.next_iterator or None
+        else:  # also where retention may be taking away what comes next: a new iterator finds out
+            self._iterator = self._expected = self._call = None
+        self._position = position
+
+    def peek(self) -> Answer | None:
+        if self._answer is not None:
+            return self._answer
+        if self._call is None:
+            self._ask()
+        if self._call is None or not self._call.done():
+            return None
+        call, self._call = self._call, None
+        self.asked_s, self._asked_ms = self._call_asked
+        return self._take(call)
+
+    def children(self) -> tuple[ShardInfo, ...] | None:
         if self._failures and self._clock.monotonic_s() < self.ready_s:
             return None
-        return self._attempt(lambda: self._service.children(self.shard_id))
+        return self._attempt(lambda: self._fetcher.service.children(self._shard.shard_id))
 
-    def _fetch(self) -> Answer:
-        ahead, self._ahead = self._ahead, None
-        if self._iterator is not None:
-            try:
-                if ahead is not None:
-                    answer = ahead.result()
-                    if answer.page is not None and not answer.caught_up:
-                        return answer
-                    # That nothing more was there when the call was made ahead says nothing of now.
-                return self._service.get(self.shard_id, self._iterator)
-            except ExpiredIteratorError:
-                self.retries += 1
-        self._iterator = self._service.iterator(self.shard_id, self._position)
-        return self._service.get(self.shard_id, self._iterator)
+    def close(self) -> None:
+        self._call = None
+
+    def _ask(self) -> None:
+        """Makes the next call, if it is time to."""
+        now_s = self._clock.monotonic_s()
+        if now_s < self.ready_s:
+            return
+        if self._reads is not None and self._bytes is not None:
+            wait_s = max(self._reads.wait_s(1, now_s), self._bytes.wait_s(0, now_s))
+            if wait_s > 0:
+                self.ready_s = now_s + wait_s
+                return
+            self._reads.take(1)
+        self._submit(self._iterator)
+
+    def _submit(self, iterator: str | None) -> None:
+        self._call_asked = (self._clock.monotonic_s(), self._clock.now_ms())
+        arguments = (self._shard, iterator, self._position, self._expected)
+        if self._executor is not None:
+            self._call = self._executor.submit(self._fetcher.fetch, *arguments)
+            return
+        self._call = Future()
+        try:
+            self._call.set_result(self._fetcher.fetch(*arguments))
+        except Exception as error:
+            self._call.set_exception(error)
+
+    def _take(self, call: Future[Fetched]) -> Answer | None:
+        taken = self._attempt(lambda: self._judged(call.result()))
+        if taken is None:
+            return None
+        answer, fetched = taken
+        self.retries += fetched.retries
+        self._expected = None if answer.reached else fetched.expected
+        if self._bytes is not None:
+            self._bytes.take(answer.data_bytes)
+        self._rest(answer)
+        if not answer.reached and answer.next_iterator is not None and not answer.failures:
+            self._iterator = answer.next_iterator
+            return answer
+        self._answer = answer
+        self._look_ahead(answer)
+        return answer
+
+    def _judged(self, fetched: Fetched) -> tuple[Answer, Fetched]:
+        """The answer; one that cannot be decoded, tried often enough, as the failure that it is.
+
+        Raises:
+            TransientError: it is to be asked for again.
+        """
+        answer = fetched.answer
+        if answer.spoiled is None:
+            self._spoiled = 0
+            return answer, fetched
+        self._spoiled += 1
+        shard_id, stream = self._shard.shard_id, self._fetcher.service.stream
+        if self._spoiled < SPOILED_TRIES or not answer.reached:
+            message = f"An answer of {stream} for {shard_id} cannot be decoded ({answer.spoiled.problem})"
+            raise TransientError(message, fix="look for what changes answers on their way, a proxy perhaps")
+        self._spoiled = 0
+        failure = ReadFailure(
+            "UNDECODABLE",
+            stream,
+            shard_id,
+            self._position.sequence_number,
+            answer.reached,
+            answer.spoiled.problem,
+            answer.spoiled.body,
+        )
+        # Where it names no iterator, a new one is made: only an answer that can be read ends a shard.
+        iterator = answer.next_iterator or ""
+        return dataclasses.replace(answer, spoiled=None, next_iterator=iterator, failures=(failure,)), fetched
 
     def _look_ahead(self, answer: Answer) -> None:
-        if self._executor is not None and answer.next_iterator is not None and answer.millis_behind:
-            self._ahead = self._executor.submit(self._service.get, self.shard_id, answer.next_iterator)
+        if self._executor is None or not answer.next_iterator or not answer.millis_behind or _near_horizon(answer):
+            return
+        now_s = self._clock.monotonic_s()
+        if self._reads is not None and self._bytes is not None:
+            if self._reads.wait_s(1, now_s) > 0 or self._bytes.wait_s(0, now_s) > 0:
+                return
+            self._reads.take(1)
+        # A look-ahead begins where the answer ends, and must find that place again if its iterator has expired.
+        here, self._position = self._position, answer.end
+        self._submit(answer.next_iterator)
+        self._position = here
 
-    def _rest(self, answer: Answer, now_ms: int) -> None:
-        self.caught_up_ms = now_ms if answer.caught_up and answer.page is None else None
+    def _rest(self, answer: Answer) -> None:
+        nothing = not answer.reached
+        self.caught_up_ms = self._asked_ms if answer.caught_up and nothing else None
         if not answer.caught_up:
             self._pause_s = 0.0
-        elif answer.page is not None:
-            self._pause_s = POLL_S
-        else:
+        elif nothing:
             self._pause_s = min(IDLE_POLL_S, max(POLL_S, self._pause_s * _IDLE_GROWTH))
-        self.ready_s = self._clock.monotonic_s() + self._pause_s
+        else:
+            self._pause_s = POLL_S
+        self.ready_s = _on_grid(self._clock.monotonic_s(), self._pause_s)
 
     def _attempt(self, call: Callable[[], _T]) -> _T | None:
         try:
@@ -159,39 +271,19 @@ class Cursor:
         elif self._failing_since_s is None:
             self._failing_since_s = now_s
         elif now_s - self._failing_since_s > FAILURE_BUDGET_S:
-            message = f"All reads of {self.shard_id} failed for {FAILURE_BUDGET_S:.0f} s. {error.message}"
+            message = f"All reads of {self._shard.shard_id} failed for {FAILURE_BUDGET_S:.0f} s. {error.message}"
             raise EndpointDownError(message, fix=error.fix) from error
         # Full jitter, so that shards that failed together do not come back together.
         limit_s = min(_MAX_BACKOFF_S, _BACKOFF_S * 2 ** min(self._failures, 10))
         self.ready_s = now_s + random.uniform(0, limit_s)
 
 
-class CursorCache:
-    """The cursors of one process, so that the next `process()` call goes on without a new iterator. Thread-safe.
+def _near_horizon(answer: Answer) -> bool:
+    return (answer.millis_behind or 0) >= NEAR_HORIZON_MS
 
-    Args:
-        service: calls for the stream.
-        clock: for pauses.
-        ahead: makes calls ahead, see `Cursor`.
-    """
 
-    def __init__(self, service: StreamService, clock: Clock, ahead: Executor | None = None) -> None:
-        self.service: Final = service
-        self._clock = clock
-        self._ahead = ahead
-        self._cursors: dict[str, Cursor] = {}
-        self._lock = threading.Lock()
-
-    def take(self, shard_id: str, position: ShardPosition) -> Cursor:
-        """A cursor at `position` for the caller alone."""
-        with self._lock:
-            cursor = self._cursors.pop(shard_id, None)
-        if cursor is None:
-            return Cursor(self.service, shard_id, position, self._clock, self._ahead)
-        cursor.move_to(position)
-        return cursor
-
-    def give(self, cursor: Cursor) -> None:
-        """Keeps `cursor` for the next `take`."""
-        with self._lock:
-            self._cursors[cursor.shard_id] = cursor
+def _on_grid(now_s: float, pause_s: float) -> float:
+    """When a pause of `pause_s` is over; the longest ones end together, so that idle shards wake a reader once."""
+    if pause_s < IDLE_POLL_S:
+        return now_s + pause_s
+    return math.ceil((now_s + POLL_S) / IDLE_POLL_S) * IDLE_POLL_S

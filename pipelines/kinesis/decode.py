@@ -6,6 +6,7 @@ and all records' base64 is decoded in one call. No Python object is made for a r
 """
 
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import itemgetter
@@ -18,9 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 import pybase64
 
+from pipelines.kinesis.failures import ReadFailure
+from pipelines.kinesis.lineage import ShardInfo
 from pipelines.kinesis.page import PAGE_SCHEMA, make_page
 from pipelines.kinesis.positions import ShardPosition
-from pipelines.kinesis.restriction import ShardInfo
 
 BODY: Final = "HydrantBody"
 """The member of the parsed answer that carries the undecoded body."""
@@ -40,12 +42,29 @@ _PARSE: Final = pj.ParseOptions(
         ]))),
         ("MillisBehindLatest", pa.int64()),
         ("NextShardIterator", pa.string()),
-        ("ChildShards", pa.list_(pa.struct([("ShardId", pa.string()), ("ParentShards", pa.list_(pa.string()))]))),
+        ("ChildShards", pa.list_(pa.struct([
+            ("ShardId", pa.string()),
+            ("ParentShards", pa.list_(pa.string())),
+            ("HashKeyRange", pa.struct([("StartingHashKey", pa.string()), ("EndingHashKey", pa.string())])),
+        ]))),
     ]),
     unexpected_field_behavior="ignore",
 )  # fmt: skip
 _PAD: Final = ord("=")
 _ZERO: Final = ord("A")  # six zero bits
+
+
+@dataclass(frozen=True, slots=True)
+class Spoiled:
+    """An answer that could not be decoded.
+
+    Attributes:
+        body: the whole of it, as it came.
+        problem: what is wrong with it.
+    """
+
+    body: bytes
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +77,10 @@ class Answer:
         millis_behind: distance from the shard's tip, 0 when caught up (B9); None when not told.
         next_iterator: for the call that follows; None behind the last record of a closed shard (B10).
         children: the shards that follow a closed one (B10); empty when not told.
+        reached: sequence number of the last record; empty when there was none.
+        spoiled: the answer itself, when it could not be decoded; there is no page then, and the other members are what
+            could still be found in it.
+        failures: what is missing before the page, or in place of one.
     """
 
     page: pa.RecordBatch | None
@@ -65,13 +88,14 @@ class Answer:
     millis_behind: int | None
     next_iterator: str | None
     children: tuple[ShardInfo, ...] = ()
+    reached: str = ""
+    spoiled: Spoiled | None = None
+    failures: tuple[ReadFailure, ...] = ()
 
     @property
     def end(self) -> ShardPosition:
-        """The position behind the last record of an answer with a page."""
-        assert self.page is not None
-        last = self.page.slice(self.page.num_rows - 1)
-        return ShardPosition.after(last["sequence_number"][0].as_py(), last["sub_sequence_number"][0].as_py())
+        """The position behind the last record."""
+        return ShardPosition.after(self.reached)
 
     @property
     def caught_up(self) -> bool:
@@ -91,27 +115,60 @@ def keep_body(response_dict: dict[str, Any], customized_response_dict: dict[str,
 def decode_answer(parsed: Mapping[str, Any], shard_id: str) -> Answer:
     """The answer of `client.get_records`, for a client with `keep_body` registered or for one without."""
     if BODY in parsed:
-        try:
-            return _columns(parsed[BODY], shard_id)
-        except (pa.ArrowException, binascii.Error):
-            pass  # nothing that AWS sends; what can be made of it, the other way makes
-        answer = orjson.loads(parsed[BODY])
+        return decode_body(parsed[BODY], shard_id)
+    records = parsed["Records"]
+    data = [bytes(value) for value in map(_DATA, records)]
+    return _rows(parsed, data, [round(time.timestamp() * 1000) for time in map(_ARRIVAL, records)], shard_id)
+
+
+def decode_body(body: bytes, shard_id: str) -> Answer:
+    """The JSON of a GetRecords answer, or of an event of SubscribeToShard that was given its members."""
+    try:
+        return _columns(body, shard_id)
+    except (pa.ArrowException, binascii.Error):
+        pass  # nothing that AWS sends; what can be made of it, the other way makes
+    try:
+        answer = orjson.loads(body)
         records = answer["Records"]
-        data = [binascii.a2b_base64(text) for text in map(_DATA, records)]
-        arrival_ms = [round(seconds * 1000) for seconds in map(_ARRIVAL, records)]
-    else:
-        answer, records = parsed, parsed["Records"]
-        data = [bytes(value) for value in map(_DATA, records)]
-        arrival_ms = [round(time.timestamp() * 1000) for time in map(_ARRIVAL, records)]
-    page = None
-    if records:
-        page = make_page(shard_id, data, list(map(_KEY, records)), list(map(_SEQUENCE, records)), arrival_ms)
-    return Answer(page, sum(map(len, data)), *_rest(answer))
+        data = [binascii.a2b_base64(text, strict_mode=True) for text in map(_DATA, records)]
+        return _rows(answer, data, [round(seconds * 1000) for seconds in map(_ARRIVAL, records)], shard_id)
+    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        return _spoiled(body, error)
+
+
+def _spoiled(body: bytes, error: Exception) -> Answer:
+    """What an answer that cannot be decoded still says about where reading goes on."""
+    numbers = re.findall(rb'"SequenceNumber"\s*:\s*"(\d+)"', body)
+    iterator = re.search(rb'"NextShardIterator"\s*:\s*"([^"\\]+)"', body)
+    behind = re.search(rb'"MillisBehindLatest"\s*:\s*(\d+)', body)
+    return Answer(
+        None,
+        0,
+        int(behind[1]) if behind else None,
+        iterator[1].decode() if iterator else None,
+        reached=max(numbers, key=int).decode() if numbers else "",
+        spoiled=Spoiled(body, f"{type(error).__name__}: {error}"),
+    )
+
+
+def _rows(answer: Mapping[str, Any], data: list[bytes], arrival_ms: list[int], shard_id: str) -> Answer:
+    records = answer["Records"]
+    if not records:
+        return Answer(None, 0, *_rest(answer))
+    numbers = list(map(_SEQUENCE, records))
+    page = make_page(shard_id, data, list(map(_KEY, records)), numbers, arrival_ms)
+    return Answer(page, sum(map(len, data)), *_rest(answer), reached=numbers[-1])
 
 
 def _rest(answer: Mapping[str, Any]) -> tuple[int | None, str | None, tuple[ShardInfo, ...]]:
-    children = tuple(ShardInfo(s["ShardId"], tuple(s["ParentShards"])) for s in answer.get("ChildShards") or ())
+    children = tuple(map(_child, answer.get("ChildShards") or ()))
     return answer.get("MillisBehindLatest"), answer.get("NextShardIterator"), children
+
+
+def _child(shard: Mapping[str, Any]) -> ShardInfo:
+    keys = shard.get("HashKeyRange")
+    hash_range = (int(keys["StartingHashKey"]), int(keys["EndingHashKey"])) if keys else None
+    return ShardInfo(shard["ShardId"], tuple(shard["ParentShards"]), hash_range=hash_range)
 
 
 def _columns(body: bytes, shard_id: str) -> Answer:
@@ -142,7 +199,7 @@ def _columns(body: bytes, shard_id: str) -> Answer:
         message = "a member is missing"
         raise pa.ArrowInvalid(message)
     page = pa.RecordBatch.from_arrays(columns, schema=PAGE_SCHEMA)
-    return Answer(page, len(data.buffers()[2]), *rest)
+    return Answer(page, len(data.buffers()[2]), *rest, reached=columns[2][-1].as_py())
 
 
 def _decoded(column: pa.Array) -> pa.Array:

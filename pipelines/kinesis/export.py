@@ -1,76 +1,51 @@
 """The positions a pipeline has reached, exported, so that another one can go on from there without a checkpoint."""
 
-import json
 import uuid
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 
-from pipelines.runtime.errors import InvalidDataError
-
-
-def furthest(positions: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """For each shard the highest sequence number in any of `positions` (B5)."""
-    merged: dict[str, str] = {}
-    for some in positions:
-        for shard_id, number in some.items():
-            merged[shard_id] = max(merged.get(shard_id, "0"), number, key=int)
-    return merged
-
-
-def read_positions(path: Path) -> dict[str, str]:
-    """A positions file: `{"<shard id>": "<last sequence number read>"}`.
-
-    Raises:
-        InvalidDataError: `path` holds something else.
-    """
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-        return {str(shard_id): str(int(number)) for shard_id, number in read.items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        message = f"{path} is no positions file: {error}."
-        fix = 'it holds {"shardId-...": "<sequence number>"}; delete it to start anew'
-        raise InvalidDataError(message, fix=fix) from error
+from pipelines.kinesis.position_file import SUFFIX, Positions, furthest
+from pipelines.kinesis.positions import ShardPosition
 
 
 class ExportPositions(beam.PTransform):
-    """PCollection[page] -> nothing: keeps the last sequence number of each shard in files under `folder`.
+    """PCollection[page] -> nothing: keeps what was reached in each shard in files under `folder`.
 
-    They are the positions *read*. What was read is also delivered once the pipeline has ended by itself, drained or
-    done; after a crash it may not be, and the files must not be used.
+    Apply it behind the step that must have happened: what is exported is the position of the page that came through
+    last, written before the next page comes. `read_positions(folder)` reads the files, at any time, also while the
+    pipeline runs, and after it was killed: what came through since the file was written is read again, one page a shard
+    at most where the runner has fused this step to the source.
+
+    It takes a shard's pages in order (see `ReadFromKinesis`). Behind a step that gives them in another order the files
+    are right when the pipeline has ended by itself, drained or done, and must not be used after a crash.
 
     Args:
         folder: an existing local folder that the workers share.
+        otherwise_ms: where the pipeline began at a time, that time in milliseconds since the epoch: shards of which
+            nothing was read are to be read from there.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, otherwise_ms: int = 0) -> None:
         super().__init__()
-        self._folder = str(folder)
+        self._fn = _ExportFn(str(folder), otherwise_ms)
 
     def expand(self, pages: Any) -> Any:
-        return pages | beam.ParDo(_ExportFn(self._folder))
-
-    @staticmethod
-    def reached(folder: Path) -> dict[str, str]:
-        """What the pipeline has left in `folder`."""
-        return furthest(read_positions(path) for path in folder.glob("*.positions.json"))
+        return pages | beam.ParDo(self._fn)
 
 
 class _ExportFn(beam.DoFn):
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, otherwise_ms: int = 0) -> None:
         self._folder = Path(folder)
-        self._reached: dict[str, str] = {}
+        self._reached = Positions({}, otherwise_ms)
 
     def setup(self) -> None:
-        self._path = self._folder / f"{uuid.uuid4()}.positions.json"
+        self._path = self._folder / f"{uuid.uuid4()}{SUFFIX}"
 
     def process(self, page: pa.RecordBatch) -> None:
-        last = page.num_rows - 1
-        read = {page.column("shard_id")[last].as_py(): page.column("sequence_number")[last].as_py()}
-        self._reached = furthest((self._reached, read))
-
-    def finish_bundle(self) -> None:
-        self._path.write_text(json.dumps(self._reached), encoding="utf-8")
+        last = {name: page.column(name)[-1].as_py() for name in ("shard_id", "sequence_number", "sub_sequence_number")}
+        at = ShardPosition.after(last["sequence_number"], last["sub_sequence_number"])
+        self._reached = furthest((self._reached, Positions({last["shard_id"]: at})))
+        self._reached.write(self._path)

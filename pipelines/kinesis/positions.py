@@ -1,5 +1,6 @@
 """Where reading stands in a shard, and where it starts: the words are those of GetShardIterator (B7)."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
@@ -21,35 +22,48 @@ class ShardPosition:
         type: GetShardIterator's ShardIteratorType: TRIM_HORIZON and AT_TIMESTAMP where nothing was read yet, AT_ and
             AFTER_SEQUENCE_NUMBER before and behind a known record; and SHARD_END, where nothing is left to read.
         sequence_number: the record's, for AT_ and AFTER_SEQUENCE_NUMBER.
-        sub_sequence_number: the record's place in its aggregate (B17), 0 for a plain record.
+        sub_sequence_number: the user record's place in its aggregate, from 0 (B17); None stands for the record as a
+            whole, aggregate or not.
         timestamp_ms: for AT_TIMESTAMP, milliseconds since the epoch.
     """
 
     type: PositionType
     sequence_number: str = ""
-    sub_sequence_number: int = 0
+    sub_sequence_number: int | None = None
     timestamp_ms: int = 0
 
     @classmethod
-    def after(cls, sequence_number: str, sub_sequence_number: int = 0) -> Self:
+    def at(cls, sequence_number: str, sub_sequence_number: int | None = None) -> Self:
+        """Before the record of these numbers."""
+        return cls("AT_SEQUENCE_NUMBER", sequence_number, sub_sequence_number)
+
+    @classmethod
+    def after(cls, sequence_number: str, sub_sequence_number: int | None = None) -> Self:
         """Behind the record of these numbers."""
         return cls("AFTER_SEQUENCE_NUMBER", sequence_number, sub_sequence_number)
 
     @property
-    def order(self) -> tuple[int, int, int, bool]:
+    def passed(self) -> float:
+        """How many user records of the record `sequence_number` lie before this position: infinity is all of them."""
+        if self.type == "AFTER_SEQUENCE_NUMBER":
+            return math.inf if self.sub_sequence_number is None else self.sub_sequence_number + 1
+        return self.sub_sequence_number or 0
+
+    @property
+    def order(self) -> tuple[int, int, float]:
         """Sorts the positions of a shard, lowest first (B5): not started, then by record, then SHARD_END."""
         if self.type == "SHARD_END":
-            return (2, 0, 0, False)
+            return (2, 0, 0)
         if not self.sequence_number:
-            return (0, 0, 0, False)
-        return (1, int(self.sequence_number), self.sub_sequence_number, self.type == "AFTER_SEQUENCE_NUMBER")
+            return (0, 0, 0)
+        return (1, int(self.sequence_number), self.passed)
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object; members at their default are left out."""
         members: dict[str, Any] = {"type": self.type}
         if self.sequence_number:
             members["seq"] = self.sequence_number
-        if self.sub_sequence_number:
+        if self.sub_sequence_number is not None:
             members["sub"] = self.sub_sequence_number
         if self.timestamp_ms:
             members["ms"] = self.timestamp_ms
@@ -58,11 +72,15 @@ class ShardPosition:
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`."""
-        return cls(members["type"], members.get("seq", ""), members.get("sub", 0), members.get("ms", 0))
+        return cls(members["type"], members.get("seq", ""), members.get("sub"), members.get("ms", 0))
 
 
 TRIM_HORIZON: Final = ShardPosition("TRIM_HORIZON")
 SHARD_END: Final = ShardPosition("SHARD_END")
+
+
+SequenceNumbers = Mapping[str, "str | tuple[str, int | None] | ShardPosition"]
+"""By shard id: a sequence number, or one with a sub-sequence number, or a `ShardPosition` of a positions file."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +103,23 @@ class StartingPosition:
         return cls("AT_TIMESTAMP", timestamp_ms)
 
     @classmethod
-    def at(cls, sequence_numbers: Mapping[str, str]) -> Self:
-        """In each named shard its record of that sequence number; see `after` for the shards not named."""
+    def at(cls, sequence_numbers: SequenceNumbers) -> Self:
+        """In each named shard its record of that sequence number; see `after` for the shards not named.
+
+        Raises:
+            ConfigurationError: not a sequence number, or a negative sub-sequence number.
+        """
         return cls._named("AT_SEQUENCE_NUMBER", sequence_numbers)
 
     @classmethod
-    def after(cls, sequence_numbers: Mapping[str, str], otherwise_ms: int = 0) -> Self:
+    def after(cls, sequence_numbers: SequenceNumbers, otherwise_ms: int = 0) -> Self:
         """In each named shard the record that follows that sequence number.
 
-        Without `otherwise_ms`, shards not named are read from their beginning, but for the ancestors of named ones:
-        those were read before. With it (milliseconds since the epoch), `sequence_numbers` is all that was ever read,
-        and every shard not named is read from that time on.
+        The ancestors of named shards were read before and are left out; what follows a named shard is read when that
+        ends. Every other shard is read from `otherwise_ms` on (milliseconds since the epoch), or from its beginning.
+
+        Raises:
+            ConfigurationError: not a sequence number, or a negative sub-sequence number.
         """
         return cls._named("AFTER_SEQUENCE_NUMBER", sequence_numbers, otherwise_ms)
 
@@ -114,12 +138,17 @@ class StartingPosition:
         raise ConfigurationError(message, fix=_FIX)
 
     @classmethod
-    def _named(cls, kind: PositionType, sequence_numbers: Mapping[str, str], otherwise_ms: int = 0) -> Self:
-        for shard_id, number in sequence_numbers.items():
-            if not str(number).isdecimal():
-                message = f"{number!r} is no sequence number of {shard_id}."
+    def _named(cls, kind: PositionType, sequence_numbers: SequenceNumbers, otherwise_ms: int = 0) -> Self:
+        named = {}
+        for shard_id, given in sequence_numbers.items():
+            if isinstance(given, ShardPosition):
+                named[shard_id] = given
+                continue
+            number, sub = (given, None) if isinstance(given, str) else given
+            if not str(number).isdecimal() or (sub is not None and sub < 0):
+                message = f"{given!r} is no sequence number of {shard_id}."
                 raise ConfigurationError(message, fix=_FIX)
-        named = {shard: ShardPosition(kind, number) for shard, number in sequence_numbers.items()}
+            named[shard_id] = ShardPosition(kind, str(number), sub)
         return cls(kind, otherwise_ms, named)
 
     def of(self, shard_id: str) -> ShardPosition:

@@ -1,36 +1,49 @@
 """`ReadFromKinesis`: the Beam adapters of the source. What they adapt is in reader.py, restriction.py, watermark.py."""
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.compute as pc
+from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.core import RestrictionProvider, WatermarkEstimatorProvider
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.timestamp import Duration
 
 from pipelines.kinesis import restriction as restrictions
-from pipelines.kinesis.cursor import CursorCache
+from pipelines.kinesis.cache import CursorCache, MakeCursor
+from pipelines.kinesis.cursor import Cursor
+from pipelines.kinesis.fetch import EVERYTHING, Fetcher, Unpacking
+from pipelines.kinesis.gate import GateItem
+from pipelines.kinesis.pass_gate import PassGate
 from pipelines.kinesis.positions import StartingPosition
 from pipelines.kinesis.reader import Offer, Reader, Wait, start_of
-from pipelines.kinesis.restriction import Restriction
+from pipelines.kinesis.restriction import Claim, Restriction, ShardRange
 from pipelines.kinesis.service import ClientFactory, StreamService, one_attempt_client
 from pipelines.kinesis.tracker import StreamRestrictionTracker
 from pipelines.kinesis.until import Until, check_until
-from pipelines.kinesis.watermark import ArrivalWatermark, Marks, MarksCoder, initial_marks
+from pipelines.kinesis.watermark import ARRIVAL_TIME, EventTime, Marks, MarksCoder, ShardWatermark, initial_marks
 from pipelines.runtime import aws
 from pipelines.runtime.clock import Clock, SystemClock
+from pipelines.runtime.errors import ConfigurationError, InvalidDataError
 from pipelines.runtime.metrics import StageMetrics
 
 CALL_BYTES: Final = 8 * 1024 * 1024
 CALL_S: Final = 0.5
 """One `process()` call ends after this much data or time: what it output reaches the next stage only then."""
+CALL_THREADS: Final = 16
+"""So many calls of a process can be under way at once."""
 
-AHEAD_THREADS: Final = 4
-"""So many calls of a process can be under way ahead of their pages."""
+PAGES: Final = "pages"
+GATED: Final = "gated"
+FAILURES: Final = "failures"
+"""The outputs of `ReadPages`: pages, encoded `GateItem`s by stream, `ReadFailure`s."""
+
+_log = logging.getLogger(__name__)
 
 
 class ReadFromKinesis(beam.PTransform):
@@ -39,36 +52,95 @@ class ReadFromKinesis(beam.PTransform):
     A page holds records of one shard in sequence order. Every record is output exactly once for each time the
     runner commits what was read, at any checkpoint, across splits and merges of shards.
 
-    Order: pages of a shard are read in order, and a split's children and a merge's child behind their parents when the
-    same restriction holds those, which are the shards connected by parentage at start-up and all that follow them.
-    When the two parents of a merge are in different restrictions, the one that reads the parent of the smaller id
-    reads the child, without waiting for the other parent.
+    Order: Beam promises none between stages. Within the stage that reads, and so in every DoFn that the runner fuses
+    to this transform, the pages of a shard come in their order, and a shard's pages behind all pages of its parents.
+    With `desired_num_splits` above 1 that holds for the pages of one restriction; a merge's child whose parents are
+    read in two waits in a stateful gate for both to end, and then comes by another stage. Sequence numbers restore the
+    order anywhere else: within a shard they grow, and a child's are larger than its parents' (B5, B12).
 
     Event time is the page's earliest arrival time, the watermark the arrival time of the slowest shard less a second;
     idle shards do not hold it back.
+
+    KPL aggregates come as their user records (B16, B17).
 
     Args:
         stream: name or ARN. Credentials, region and endpoint are those of the AWS SDK's environment variables.
         start: "TRIM_HORIZON", "LATEST" (fixed when the pipeline starts) or a `StartingPosition` (B7).
         until: milliseconds since the epoch (every record that arrived then or before is read), a dict of end sequence
             numbers by shard id, or a `StopFile`; the pipeline ends by itself then. None reads for ever.
+        desired_num_splits: into at most so many restrictions the stream is split at the start, each of whole shards. A
+            restriction is read by one worker at a time; what calls it makes, it makes side by side.
+        event_time: takes event time from the records; None for the time of arrival.
+        consumer: name or ConsumerARN of a registered consumer, to read by enhanced fan-out (B14); a name that is not
+            registered is. None reads by GetRecords, which shares a shard's 2 MiB/s with every other reader.
+        deaggregate: False leaves KPL aggregates as they are.
+        dedup_keys: pages have a last column `dedup_key`, as `RemoveDuplicates` needs it.
+        keep_limits: whether reading keeps to AWS's limits of a shard (B8) by waiting, and not by being refused; None
+            does so when the endpoint is AWS's own.
 
     Raises:
-        ConfigurationError: `start` or `until` is not one.
+        ConfigurationError: an argument is not what it should be.
     """
 
-    def __init__(self, stream: str, start: str | StartingPosition = "TRIM_HORIZON", until: Until = None) -> None:
+    def __init__(  # noqa: PLR0913 - all but the first three are seldom named
+        self,
+        stream: str,
+        start: str | StartingPosition = "TRIM_HORIZON",
+        until: Until = None,
+        *,
+        desired_num_splits: int = 1,
+        event_time: EventTime | None = None,
+        consumer: str | None = None,
+        deaggregate: bool = True,
+        dedup_keys: bool = False,
+        keep_limits: bool | None = None,
+    ) -> None:
         super().__init__()
+        if desired_num_splits < 1:
+            message = f"desired_num_splits={desired_num_splits} leaves nothing that could be read."
+            raise ConfigurationError(message, fix="give 1 or more")
+        if dedup_keys and not deaggregate:
+            message = "dedup_keys are in KPL aggregates, which deaggregate=False leaves as they are."
+            raise ConfigurationError(message, fix="leave deaggregate out")
         self._stream = stream
-        self._start = StartingPosition.parse(start)
-        self._until = check_until(until)
+        self._dofn = ReadPages(
+            StartingPosition.parse(start),
+            check_until(until),
+            ReadOptions(
+                desired_num_splits,
+                event_time or ARRIVAL_TIME,
+                consumer,
+                Unpacking(deaggregate, dedup_keys),
+                keep_limits,
+            ),
+        )
+        self._gates = desired_num_splits > 1
+        self._handles_failures = False
+
+    def with_exception_handling(self) -> "ReadFromKinesis":
+        """What cannot be read is no error: the output becomes (pages, PCollection[ReadFailure]).
+
+        Without it an answer that cannot be decoded fails the pipeline. Records lost to retention are logged either way.
+        """
+        self._handles_failures = True
+        self._dofn.outputs_failures = True
+        return self
 
     def expand(self, pbegin: Any) -> Any:
-        return (
+        read = (
             pbegin
             | "Stream" >> beam.Create([self._stream], reshuffle=False)
-            | "Pages" >> beam.ParDo(ReadPages(self._start, self._until)).with_output_types(pa.RecordBatch)
-        )
+            | "Pages" >> beam.ParDo(self._dofn).with_output_types(pa.RecordBatch).with_outputs(
+                GATED, FAILURES, main=PAGES
+            )
+        )  # fmt: skip
+        pages = read[PAGES]
+        if self._gates:
+            released = read[GATED] | "Gate" >> PassGate()
+            pages = (pages, released) | "All" >> beam.Flatten()
+        if self._handles_failures:
+            return pages, read[FAILURES]
+        return pages
 
 
 class _RestrictionCoder(beam.coders.Coder):
@@ -85,17 +157,29 @@ class _RestrictionCoder(beam.coders.Coder):
 class _Caches:
     """The cursor caches of this process, one a stream, shared by all instances of a DoFn."""
 
-    def __init__(self, make_client: ClientFactory, clock: Clock) -> None:
-        self._make_client = make_client
-        self._clock = clock
-        self._ahead = ThreadPoolExecutor(AHEAD_THREADS, "kinesis-read-ahead")
+    def __init__(self, make_cache: Any) -> None:
+        self._make_cache = make_cache
+        self._calls = ThreadPoolExecutor(CALL_THREADS, "kinesis-call")
         self._of: dict[str, CursorCache] = {}
 
     def of(self, stream: str) -> CursorCache:
         if stream not in self._of:
-            service = StreamService(stream, self._make_client())
-            self._of.setdefault(stream, CursorCache(service, self._clock, self._ahead))
+            self._of.setdefault(stream, self._make_cache(stream, self._calls))
         return self._of[stream]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How a stream is read; the members are arguments of `ReadFromKinesis`."""
+
+    desired_num_splits: int = 1
+    event_time: EventTime = ARRIVAL_TIME
+    consumer: str | None = None
+    unpacking: Unpacking = EVERYTHING
+    keep_limits: bool | None = None
+
+
+_DEFAULT: Final = ReadOptions()
 
 
 class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
@@ -104,6 +188,7 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
     Args:
         start: where to begin.
         until: where to end.
+        options: how to read.
         make_client: makes the client that reads, on the worker.
         make_listing_client: makes the client that lists shards at start-up; it retries by itself.
         clock: for pauses, LATEST and `until`.
@@ -113,13 +198,17 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
         self,
         start: StartingPosition,
         until: Until = None,
+        options: ReadOptions = _DEFAULT,
         *,
         make_client: ClientFactory = one_attempt_client,
         make_listing_client: ClientFactory = lambda: aws.client("kinesis"),
         clock: Clock | None = None,
     ) -> None:
+        self.outputs_failures = False
+        """Whether an answer that cannot be decoded is output, and not an error."""
         self._start = start
         self._until = until
+        self._options = options
         self._make_client = make_client
         self._make_listing_client = make_listing_client
         self._clock = clock or SystemClock()
@@ -128,7 +217,7 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
         self._metrics = StageMetrics("source")
 
     def setup(self) -> None:
-        self._caches = self._shared.acquire(lambda: _Caches(self._make_client, self._clock))
+        self._caches = self._shared.acquire(lambda: _Caches(self._make_cache))
 
     @beam.DoFn.unbounded_per_element()
     def process(
@@ -136,7 +225,7 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
         element: str,
         tracker: Any = beam.DoFn.RestrictionParam(),
         watermark: Any = beam.DoFn.WatermarkEstimatorParam(),
-    ) -> Iterator[TimestampedValue]:
+    ) -> Iterator[Any]:
         assert self._caches is not None
         reader = Reader(self._caches.of(element), self._clock, self._until)
         left: Restriction = tracker.current_restriction()
@@ -147,12 +236,16 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
                 watermark.live([shard.shard_id for shard in left.readable()])
                 step = reader.poll(left)
                 if isinstance(step, Offer):
+                    shard = left.find(step.claim.shard_id)
+                    assert shard is not None
                     if not tracker.try_claim(step.claim):
+                        # The runner has handed shards over: what it left here goes on in the next call.
+                        tracker.defer_remainder()
                         return
                     left = left.after(step.claim)
-                    if step.page is not None:
-                        size += step.data_bytes
-                        yield from self._deliver(step, step.page, watermark)
+                    size += step.claim.data_bytes
+                    yield from self._deliver(element, shard, left, step, watermark)
+                    left = self._still_here(left, tracker)
                 self._tell_lag(watermark)
                 pause_s = step.seconds if isinstance(step, Wait) else 0.0
                 if pause_s > 0 or size >= CALL_BYTES or self._clock.monotonic_s() >= end_s:
@@ -168,41 +261,110 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
                 self._metrics.retries.inc(retries)
             reader.close(left)
 
+    def _still_here(self, left: Restriction, tracker: Any) -> Restriction:
+        if self._options.desired_num_splits == 1:
+            return left
+        here = {shard.shard_id for shard in tracker.current_restriction().shards}
+        return left if here.issuperset(shard.shard_id for shard in left.shards) else left.only(here)
+
     def _tell_lag(self, watermark: Any) -> None:
         reached_ms = watermark.current_watermark().micros // 1000
         if reached_ms > 0:
             self._metrics.watermark_lag_ms.set(max(0, self._clock.now_ms() - reached_ms))
 
-    def _deliver(self, offer: Offer, page: pa.RecordBatch, watermark: Any) -> Iterator[TimestampedValue]:
-        arrival_ms = pc.min_max(page.column("arrival_ms")).as_py()
-        yield TimestampedValue(page, watermark.page(offer.claim.shard_id, arrival_ms["min"]))
-        watermark.delivered(offer.claim.shard_id, arrival_ms["max"])
+    def _deliver(
+        self, stream: str, shard: ShardRange, left: Restriction, offer: Offer, watermark: Any
+    ) -> Iterator[Any]:
+        now = watermark.current_watermark()
+        for failure in offer.failures:
+            self._metrics.read_failures.inc()
+            _log.warning("%s", failure.message)
+            if self.outputs_failures:
+                yield TaggedOutput(FAILURES, TimestampedValue(failure, now))
+            elif not failure.is_gap:
+                message = f"An answer of {stream} for {shard.shard_id} cannot be decoded ({failure.message})"
+                raise InvalidDataError(message, fix="take the failures, too: .with_exception_handling()")
+        timestamp, page = now, offer.page
+        if page is not None:
+            first_ms, last_ms = self._options.event_time.span_ms(page)
+            timestamp = watermark.page(shard.shard_id, first_ms)
+        if self._options.desired_num_splits > 1:
+            item = _gate_item(shard, left, offer, timestamp.micros // 1000)
+            if item is not None:
+                yield TaggedOutput(GATED, TimestampedValue((stream, item.encode()), timestamp))
+        if page is None:
+            return
+        if self._options.desired_num_splits == 1 or not shard.gated:
+            yield TimestampedValue(page, timestamp)
+        watermark.delivered(shard.shard_id, last_ms)
         self._metrics.records_out.inc(page.num_rows)
-        self._metrics.bytes_out.inc(offer.data_bytes)
+        self._metrics.bytes_out.inc(offer.claim.data_bytes)
         self._metrics.page_records.update(page.num_rows)
         if offer.claim.millis_behind is not None:
             self._metrics.millis_behind.set(offer.claim.millis_behind)
+
+    def _make_cache(self, stream: str, calls: ThreadPoolExecutor) -> CursorCache:
+        service = StreamService(stream, self._make_client(), renew=self._make_client, clock=self._clock)
+        fetcher = Fetcher(service, self._options.unpacking)
+        limited = service.is_on_aws if self._options.keep_limits is None else self._options.keep_limits
+        make: MakeCursor = lambda shard, position: Cursor(  # noqa: E731
+            fetcher, shard, position, self._clock, calls, limited=limited
+        )
+        return CursorCache(make)
 
     def initial_restriction(self, element: str) -> Restriction:
         return start_of(StreamService(element, self._make_listing_client()), self._start, self._clock)
 
     def split(self, element: str, restriction: Restriction) -> Iterator[Restriction]:
-        yield from restrictions.split(restriction)
+        yield from restrictions.split(restriction, self._options.desired_num_splits)
+
+    def truncate(self, element: str, restriction: Restriction) -> Restriction | None:
+        """For a drain: what has an end that is known is read to it, anything else stays in the stream."""
+        bounded = Restriction(tuple(shard for shard in restriction.shards if shard.stop is not None))
+        return bounded if bounded.shards else None
 
     def create_tracker(self, restriction: Restriction) -> StreamRestrictionTracker:
-        return StreamRestrictionTracker(restriction)
+        return StreamRestrictionTracker(restriction, splittable=self._options.desired_num_splits > 1)
 
     def restriction_size(self, element: str, restriction: Restriction) -> int:
-        return restriction.backlog_ms()
+        return restriction.backlog_bytes()
 
     def restriction_coder(self) -> beam.coders.Coder:
         return _RestrictionCoder()
 
     def initial_estimator_state(self, element: str, restriction: Restriction) -> Marks:
-        return initial_marks(restriction)
+        return initial_marks(restriction, by_arrival=self._options.event_time == ARRIVAL_TIME)
 
-    def create_watermark_estimator(self, estimator_state: Marks) -> ArrivalWatermark:
-        return ArrivalWatermark(estimator_state)
+    def create_watermark_estimator(self, estimator_state: Marks) -> ShardWatermark:
+        return ShardWatermark(estimator_state, self._options.event_time.slack_ms)
 
     def estimator_state_coder(self) -> beam.coders.Coder:
         return MarksCoder()
+
+
+def _gate_item(shard: ShardRange, left: Restriction, offer: Offer, timestamp_ms: int) -> GateItem | None:
+    """What the gate has to know of a claim: all of a gated shard, and the end of a shard that gated ones may wait for.
+
+    Args:
+        shard: as it was before the claim.
+        left: what is left behind it.
+        offer: what was claimed.
+        timestamp_ms: of the page.
+    """
+    claim: Claim = offer.claim
+    after = left.find(shard.shard_id)
+    ends = offer.drained and (after is None or after.done)
+    if not shard.gated:
+        children = [left.find(child.shard_id) for child in claim.children]
+        if not ends or (children and all(child is not None and not child.gated for child in children)):
+            return None
+    return GateItem(
+        shard.shard_id,
+        shard.start.sequence_number,
+        claim.position.sequence_number if claim.position else shard.start.sequence_number,
+        shard.gated,
+        ends,
+        tuple((child.shard_id, child.parents) for child in claim.children),
+        timestamp_ms,
+        offer.page if shard.gated else None,
+    )

@@ -4,24 +4,33 @@
 so the same reader serves the splittable DoFn, where a claim can fail, and a plain loop, where it cannot.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.kinesis.cursor import Cursor, CursorCache
+from pipelines.kinesis.cache import CursorCache
+from pipelines.kinesis.cursor import Cursor, ShardCursor
 from pipelines.kinesis.decode import Answer
+from pipelines.kinesis.failures import ReadFailure
+from pipelines.kinesis.fetch import Fetcher, with_page
+from pipelines.kinesis.lineage import ShardInfo
 from pipelines.kinesis.positions import StartingPosition
-from pipelines.kinesis.restriction import Claim, Restriction, ShardInfo, ShardRange, initial
+from pipelines.kinesis.restriction import Claim, Restriction, ShardRange, initial
 from pipelines.kinesis.service import StreamService, one_attempt_client
 from pipelines.kinesis.until import SLACK_MS, ShardEnd, StopFile, Until, check_until, end_of
 from pipelines.runtime import aws
 from pipelines.runtime.clock import Clock, SystemClock
+from pipelines.runtime.errors import InvalidDataError
 
 _SECOND_MS: Final = 1000
 """An HTTP date is cut off to the second."""
+CALL_WAIT_S: Final = 0.25
+"""So long `poll` waits for calls under way before it says that there is nothing yet."""
+_STILL_CALLING_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +40,14 @@ class Offer:
     Attributes:
         claim: what to claim.
         page: the records that the claim stands for; None when it only moves or ends the shard.
-        data_bytes: sum of the records' data.
+        failures: what is missing before the page or in place of one.
+        drained: for a claim that ends its shard: nothing of it is left for anyone, now or later.
     """
 
     claim: Claim
     page: pa.RecordBatch | None = None
-    data_bytes: int = 0
+    failures: tuple[ReadFailure, ...] = ()
+    drained: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,8 @@ class Reader:
         self._cache = cache
         self._clock = clock
         self._until = until
-        self._cursors: dict[str, Cursor] = {}
+        self._end_known_s: tuple[Mapping[str, str | None] | None, float] = (None, 0.0)
+        self._cursors: dict[str, ShardCursor] = {}
         self._last = ""
 
     def poll(self, restriction: Restriction) -> Offer | Wait:
@@ -72,16 +84,25 @@ class Reader:
             EndpointDownError: nothing but failures for `FAILURE_BUDGET_S`.
             TerminalError: a call failed for good.
         """
-        until = self._until.read() if isinstance(self._until, StopFile) else self._until
-        shards = sorted(restriction.readable(), key=lambda shard: (shard.shard_id <= self._last, shard.shard_id))
-        for shard in shards:
-            cursor = self._cursor(shard)
-            offer = self._offer(shard, cursor, end_of(shard.shard_id, until))
-            if offer is not None:
-                self._last = shard.shard_id
-                return offer
-        ready_s = min(self._cursors[shard.shard_id].ready_s for shard in shards)
-        return Wait(max(0.0, ready_s - self._clock.monotonic_s()))
+        give_up_s = self._clock.monotonic_s() + CALL_WAIT_S
+        while True:
+            shards = sorted(restriction.readable(), key=lambda shard: (shard.shard_id <= self._last, shard.shard_id))
+            until = self._read_until()
+            for shard in shards:
+                offer = self._offer(shard, self._cursor(shard), end_of(shard.shard_id, until))
+                if offer is not None:
+                    self._last = shard.shard_id
+                    return offer
+            cursors = [self._cursors[shard.shard_id] for shard in shards]
+            calls = [cursor.pending for cursor in cursors if cursor.pending is not None]
+            now_s = self._clock.monotonic_s()
+            ready_s = min((cursor.ready_s for cursor in cursors if cursor.pending is None), default=now_s)
+            pause_s = max(0.0, ready_s - now_s)
+            if not calls:
+                return Wait(pause_s)
+            if now_s >= give_up_s:
+                return Wait(_STILL_CALLING_S)
+            wait(calls, min(give_up_s - now_s, pause_s or CALL_WAIT_S), FIRST_COMPLETED)
 
     def caught_up_ms(self, shard_id: str) -> int | None:
         """When the shard was last found with nothing left in it; None while there is or it was not read."""
@@ -98,78 +119,97 @@ class Reader:
     def close(self, left: Restriction) -> None:
         """Gives the cursors of the shards still to be read back to the cache, for whoever reads `left`."""
         for shard in left.readable():
-            if shard.shard_id in self._cursors:
-                self._cache.give(self._cursors[shard.shard_id])
+            cursor = self._cursors.pop(shard.shard_id, None)
+            if cursor is not None:
+                self._cache.give(shard.shard_id, cursor)
+        for cursor in self._cursors.values():
+            cursor.close()
         self._cursors.clear()
 
-    def _cursor(self, shard: ShardRange) -> Cursor:
+    def _read_until(self) -> int | Mapping[str, str | None] | None:
+        if not isinstance(self._until, StopFile):
+            return self._until
+        until = self._until.read()
+        if until != self._end_known_s[0]:
+            self._end_known_s = (until, self._clock.monotonic_s())
+        return until
+
+    def _cursor(self, shard: ShardRange) -> ShardCursor:
         cursor = self._cursors.get(shard.shard_id)
         if cursor is None:
-            cursor = self._cursors[shard.shard_id] = self._cache.take(shard.shard_id, shard.start)
+            cursor = self._cursors[shard.shard_id] = self._cache.take(shard)
         else:
             cursor.move_to(shard.start)
         return cursor
 
-    def _offer(self, shard: ShardRange, cursor: Cursor, end: ShardEnd) -> Offer | None:
+    def _offer(self, shard: ShardRange, cursor: ShardCursor, end: ShardEnd) -> Offer | None:
         if end.kind == "NOW":
-            return Offer(Claim(shard.shard_id, ends=True))
+            return Offer(Claim(shard.shard_id, ends=True), drained=False)
         if end.kind == "AT_SEQUENCE_NUMBER" and shard.start.order >= end.order:
             return _ended(shard.shard_id, cursor.children())
         answer = cursor.peek()
         if answer is None:
             return None
-        if answer.page is not None:
-            return self._page_offer(shard, cursor, answer, answer.page, end)
+        if answer.reached:
+            return self._page_offer(shard, cursor, answer, end)
         if answer.next_iterator is None:
-            return _ended(shard.shard_id, answer.children or cursor.children())
-        if end.kind == "CAUGHT_UP" and answer.caught_up:
+            return _ended(shard.shard_id, answer.children or cursor.children(), answer.failures)
+        if end.kind == "CAUGHT_UP" and self._is_caught_up(answer, cursor):
             return _ended(shard.shard_id, cursor.children())
-        if end.kind == "AT_TIMESTAMP" and self._passed(answer, end.value):
+        if end.kind == "AT_TIMESTAMP" and self._passed(answer, cursor, end.value):
             return Offer(Claim(shard.shard_id, ends=True))
         return None
 
-    def _page_offer(
-        self, shard: ShardRange, cursor: Cursor, answer: Answer, page: pa.RecordBatch, end: ShardEnd
-    ) -> Offer | None:
-        position, rows = answer.end, page.num_rows
+    def _page_offer(self, shard: ShardRange, cursor: ShardCursor, answer: Answer, end: ShardEnd) -> Offer | None:
+        position, page = answer.end, answer.page
         children: tuple[ShardInfo, ...] | None = answer.children
         ends = drained = answer.next_iterator is None
         if end.kind == "AT_SEQUENCE_NUMBER":
             page = _up_to(page, end.value)
             ends = ends or position.order >= end.order
-        elif end.kind == "AT_TIMESTAMP":
+        elif end.kind == "AT_TIMESTAMP" and page is not None:
             arrival_ms = page.column("arrival_ms")
             ends = ends or pc.min(arrival_ms).as_py() > end.value + SLACK_MS
             page = page.filter(pc.less_equal(arrival_ms, end.value))
         elif end.kind == "CAUGHT_UP":
-            ends = ends or answer.caught_up
-        if shard.stop is not None and position.order >= shard.stop.order:
+            ends = ends or self._is_caught_up(answer, cursor)
+        stops = shard.stop is not None and position.order >= shard.stop.order
+        if shard.stop is not None and stops:
             # The rest of the shard, and what follows it, belongs to another restriction.
             page, position, children, ends = _up_to(page, int(shard.stop.sequence_number)), shard.stop, (), True
         elif ends and not children and (drained or end.kind != "AT_TIMESTAMP"):
             children = cursor.children()
             if children is None:
                 return None
-        data_bytes = answer.data_bytes
-        if page.num_rows < rows:
-            data_bytes = pc.sum(pc.binary_length(page.column("data"))).as_py() or 0
-        claim = Claim(shard.shard_id, position, ends, children or (), answer.millis_behind)
-        return Offer(claim, page if page.num_rows else None, data_bytes)
+        if page is not None and answer.page is not None and page.num_rows < answer.page.num_rows:
+            answer = with_page(answer, page)
+        span_ms = 0
+        if answer.page is not None:
+            arrival = pc.min_max(answer.page.column("arrival_ms")).as_py()
+            span_ms = arrival["max"] - arrival["min"]
+        claim = Claim(shard.shard_id, position, ends, children or (), answer.millis_behind, answer.data_bytes, span_ms)
+        return Offer(claim, answer.page, answer.failures, drained=not stops)
 
-    def _passed(self, answer: Answer, timestamp_ms: int) -> bool:
-        return self._clock.now_ms() - (answer.millis_behind or 0) > timestamp_ms + SLACK_MS
+    def _is_caught_up(self, answer: Answer, cursor: ShardCursor) -> bool:
+        """Nothing was left when the end was known: what was asked for before says nothing of that."""
+        return answer.caught_up and cursor.asked_s >= self._end_known_s[1]
+
+    def _passed(self, answer: Answer, cursor: ShardCursor, timestamp_ms: int) -> bool:
+        age_ms = round((self._clock.monotonic_s() - cursor.asked_s) * 1000)
+        return self._clock.now_ms() - age_ms - (answer.millis_behind or 0) > timestamp_ms + SLACK_MS
 
 
-def _up_to(page: pa.RecordBatch, sequence_number: int) -> pa.RecordBatch:
-    last = page.column("sequence_number")[-1].as_py()
-    if int(last) <= sequence_number:
+def _up_to(page: pa.RecordBatch | None, sequence_number: int) -> pa.RecordBatch | None:
+    if page is None or int(page.column("sequence_number")[-1].as_py()) <= sequence_number:
         return page
     numbers = page.column("sequence_number").to_pylist()
     return page.slice(0, sum(int(number) <= sequence_number for number in numbers))
 
 
-def _ended(shard_id: str, children: tuple[ShardInfo, ...] | None) -> Offer | None:
-    return None if children is None else Offer(Claim(shard_id, ends=True, children=children))
+def _ended(
+    shard_id: str, children: tuple[ShardInfo, ...] | None, failures: tuple[ReadFailure, ...] = ()
+) -> Offer | None:
+    return None if children is None else Offer(Claim(shard_id, ends=True, children=children), None, failures)
 
 
 def start_of(service: StreamService, start: StartingPosition, clock: Clock) -> Restriction:
@@ -210,19 +250,24 @@ def iter_pages(
 
     Raises:
         NotFoundError: there is no such stream.
+        InvalidDataError: an answer of the service cannot be decoded.
         EndpointDownError: nothing but failures for `FAILURE_BUDGET_S`.
         HydrantError: any other error of AWS.
     """
     clock = clock or SystemClock()
-    service = StreamService(stream, kinesis or one_attempt_client())
+    service = Fetcher(StreamService(stream, kinesis or one_attempt_client()))
     listing = StreamService(stream, kinesis or aws.client("kinesis"))
     left = start_of(listing, StartingPosition.parse(start), clock)
-    reader = Reader(CursorCache(service, clock), clock, check_until(until))
+    cache = CursorCache(lambda shard, position: Cursor(service, shard, position, clock))
+    reader = Reader(cache, clock, check_until(until))
     while not left.done:
         step = reader.poll(left)
         if isinstance(step, Wait):
             clock.sleep(step.seconds)
             continue
+        for failure in step.failures:
+            if not failure.is_gap:
+                raise InvalidDataError(failure.message, fix="read with ReadFromKinesis and its failure output")
         left = left.after(step.claim)
         if step.page is not None:
             yield step.page

@@ -1,4 +1,4 @@
-"""The restriction tracker: which claims of a restriction were granted, and the split at any of them."""
+"""The restriction tracker: which claims of a restriction were granted, and where it is split."""
 
 from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
 
@@ -6,53 +6,84 @@ from pipelines.kinesis.restriction import Claim, Restriction
 
 
 class StreamRestrictionTracker(RestrictionTracker):
-    """Grants claims until it is split; whatever was not granted then is the residual.
+    """Grants claims until one fails or a checkpoint is made.
 
-    A split at any fraction is a checkpoint: an endless rest has no middle. The primary keeps what was claimed, children
-    that joined included, so that primary and residual together are the original restriction.
+    A split at 0 is a checkpoint: the primary is what was claimed, children that joined included, the residual all that
+    is left. A split at a larger fraction hands whole groups of shards to the residual, none of which was claimed from
+    since this tracker was made: a runner may begin with a residual before the primary's output is committed, and no
+    shard may be read by two at once. Primary and residual together are always the original restriction.
 
     Args:
         restriction: what is to be read.
+        splittable: whether groups may be handed over; without it only checkpoints are made.
     """
 
-    def __init__(self, restriction: Restriction) -> None:
+    def __init__(self, restriction: Restriction, *, splittable: bool = True) -> None:
         self._whole = restriction
         self._left = restriction
-        self._split = False
-        self._first_backlog_ms = restriction.backlog_ms()
+        self._splittable = splittable
+        self._touched: set[str] = set()
+        self._checkpointed = False
+        self._refused = False
+        self._claimed_bytes = 0
 
     def current_restriction(self) -> Restriction:
         return self._whole
 
     def try_claim(self, position: Claim) -> bool:
-        """Whether the page or shard's end of `position` is this call's to deliver.
+        """Whether the page or shard's end of `position` is this call's to deliver; after a refusal nothing is.
 
         Raises:
             ValueError: it does not follow what was claimed before.
         """
-        if self._split:
+        if self._checkpointed or self._refused or self._whole.find(position.shard_id) is None:
+            self._refused = True
             return False
         self._left = self._left.after(position)
-        self._whole = self._whole.with_joined(self._left)
+        joined = self._whole.with_joined(self._left)
+        self._touched.update({position.shard_id}, (s.shard_id for s in joined.shards[len(self._whole.shards) :]))
+        self._whole = joined
+        self._claimed_bytes += position.data_bytes
         return True
 
     def try_split(self, fraction_of_remainder: float) -> tuple[Restriction, Restriction] | None:
-        if self._split or self._left.done:
+        if self._checkpointed or self._left.done:
             return None
-        self._split = True
+        if fraction_of_remainder > 0:
+            return self._hand_over(fraction_of_remainder)
+        self._checkpointed = True
         self._whole = self._whole.up_to(self._left)
         return self._whole, self._left
 
+    def _hand_over(self, fraction: float) -> tuple[Restriction, Restriction] | None:
+        """Keeps groups until `fraction` of the remaining bytes is kept, those claimed from first."""
+        if not self._splittable or self._refused:
+            return None
+        groups = [group for group in self._left.groups() if not group.done]
+        free = [group for group in groups if self._touched.isdisjoint(shard.shard_id for shard in group.shards)]
+        kept = sum(group.backlog_bytes() for group in groups if group not in free)
+        if free and len(free) == len(groups):  # the primary goes on with something
+            kept = free.pop(0).backlog_bytes()
+        wanted = fraction * self._left.backlog_bytes()
+        while free and kept + free[0].backlog_bytes() <= wanted:
+            kept += free.pop(0).backlog_bytes()
+        if not free:
+            return None
+        moved = {shard.shard_id for group in free for shard in group.shards}
+        residual = self._left.only(moved)
+        self._left, self._whole = self._left.without(moved), self._whole.without(moved)
+        return self._whole, residual
+
     def check_done(self) -> bool:
-        if self._split or self._left.done:
+        if self._checkpointed or self._left.done:
             return True
         message = f"Left unread: {self._left}"
         raise ValueError(message)
 
     def current_progress(self) -> RestrictionProgress:
-        """In milliseconds of the streams' time."""
-        remaining = 0 if self._split else self._left.backlog_ms()
-        return RestrictionProgress(completed=max(0, self._first_backlog_ms - remaining), remaining=remaining)
+        """In bytes: those claimed, and an estimate of those left (B9)."""
+        remaining = 0 if self._checkpointed else self._left.backlog_bytes()
+        return RestrictionProgress(completed=self._claimed_bytes, remaining=remaining)
 
     def is_bounded(self) -> bool:
-        return False
+        return self._whole.bounded

@@ -64,7 +64,7 @@ class ShardEnd:
     value: int = 0
 
     @property
-    def order(self) -> tuple[int, int, int, bool]:
+    def order(self) -> tuple[int, int, float]:
         """Of the position behind the record of AT_SEQUENCE_NUMBER, as `ShardPosition.order`."""
         return ShardPosition.after(str(self.value)).order
 

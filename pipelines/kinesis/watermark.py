@@ -1,15 +1,60 @@
-"""The watermark: the time of arrival, per shard, the smallest of a restriction's shards."""
+"""The watermark: the time of arrival or of a record's own field, per shard, the smallest of a restriction's shards."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 import apache_beam as beam
 import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.io.iobase import WatermarkEstimator
 from apache_beam.utils.timestamp import Timestamp
 
 from pipelines.kinesis.restriction import Restriction
 from pipelines.kinesis.until import SLACK_MS
+from pipelines.runtime.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class EventTime:
+    """Event time taken from the records, in place of the time of their arrival.
+
+    Attributes:
+        of: page of `PAGE_SCHEMA` -> one int64 a record, milliseconds since the epoch; null where a record has none, and
+            its time of arrival counts. A function of a module, so that it can be pickled. It must not raise.
+        slack_ms: how far event times may lie behind the latest one of their shard and behind the wall clock without
+            being late: the watermark keeps that distance, and an idle shard's advances by the wall clock less it.
+    """
+
+    of: Callable[[pa.RecordBatch], pa.Array]
+    slack_ms: int = 10_000
+
+    def __post_init__(self) -> None:
+        if self.slack_ms < 0:
+            message = f"slack_ms={self.slack_ms} of EventTime is negative."
+            raise ConfigurationError(message, fix="give the milliseconds by which records may be late, e.g. 10_000")
+
+    def span_ms(self, page: pa.RecordBatch) -> tuple[int, int]:
+        """The earliest and the latest event time in `page`.
+
+        Raises:
+            ConfigurationError: `of` gave something else than a time a record.
+        """
+        times = self.of(page)
+        if not isinstance(times, pa.Array | pa.ChunkedArray) or len(times) != page.num_rows:
+            message = f"EventTime.of gave {type(times).__name__} for a page of {page.num_rows} records."
+            raise ConfigurationError(message, fix="return a pyarrow array of int64, one value or null a record")
+        found = pc.min_max(pc.coalesce(times.cast(pa.int64()), page.column("arrival_ms"))).as_py()
+        return found["min"], found["max"]
+
+
+def _arrival(page: pa.RecordBatch) -> pa.Array:
+    return page.column("arrival_ms")
+
+
+ARRIVAL_TIME: Final = EventTime(_arrival, SLACK_MS)
+"""The default. Its slack is there because arrival times run out of order by a little (B9)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,52 +72,59 @@ class Marks:
     pages: dict[str, int] = field(default_factory=dict)
 
 
-def initial_marks(restriction: Restriction) -> Marks:
+def initial_marks(restriction: Restriction, *, by_arrival: bool = True) -> Marks:
     """Before anything was read: nothing earlier than an AT_TIMESTAMP start is expected, else anything since 1970.
 
     It is never "unknown", as runners leave a part that reports no watermark out of the minimum.
+
+    Args:
+        restriction: what is to be read.
+        by_arrival: event time is arrival time, so that where reading begins says when it begins.
     """
+    if not by_arrival:
+        return Marks(0, {shard.shard_id: 0 for shard in restriction.readable()})
     marks = {shard.shard_id: max(0, shard.start.timestamp_ms - SLACK_MS) for shard in restriction.readable()}
     return Marks(min(marks.values(), default=0), marks)
 
 
-class ArrivalWatermark(WatermarkEstimator):
-    """Follows the arrival times of a restriction's shards; monotone.
+class ShardWatermark(WatermarkEstimator):
+    """Follows the times of a restriction's shards; monotone.
 
-    A shard's mark is its latest arrival less `SLACK_MS`, because arrival times run out of order by a little (B9). A
-    shard with nothing left to read has the time of the call that found so, less the slack, and thus holds nothing
-    back. A page's timestamp is its earliest arrival, raised where it must be so that it is neither before the watermark
-    nor before the page that preceded it in the shard: no page is late by its own source, and pages sorted by time are
-    in shard order.
+    A shard's mark is its latest time less the slack. A shard with nothing left to read has the time of the call that
+    found so, less the slack, and thus holds nothing back. A page's timestamp is its earliest time, raised where it must
+    be so that it is not before the watermark, and is behind the page that preceded it in the shard: no page is late by
+    its own source, and pages sorted by time are in shard order.
 
     Args:
         marks: of `get_estimator_state` or `initial_marks`.
+        slack_ms: see `EventTime`.
     """
 
-    def __init__(self, marks: Marks) -> None:
+    def __init__(self, marks: Marks, slack_ms: int = SLACK_MS) -> None:
         self._low_ms = marks.low_ms
         self._marks = dict(marks.marks)
         self._pages = dict(marks.pages)
+        self._slack_ms = slack_ms
 
     def live(self, shard_ids: Iterable[str]) -> None:
         """Which shards are being read; a new one starts at the watermark, an ended one holds nothing back."""
         shard_ids = list(shard_ids)
         self._marks = {shard_id: self._marks.get(shard_id, self._low_ms) for shard_id in shard_ids}
-        self._pages = {shard_id: self._pages.get(shard_id, 0) for shard_id in shard_ids}
+        self._pages = {shard_id: self._pages[shard_id] for shard_id in shard_ids if shard_id in self._pages}
 
     def page(self, shard_id: str, first_ms: int) -> Timestamp:
-        """The timestamp of the next page of `shard_id`, whose earliest arrival is `first_ms`."""
+        """The timestamp of the next page of `shard_id`, whose earliest time is `first_ms`."""
         self.current_watermark()
-        self._pages[shard_id] = max(first_ms, self._pages.get(shard_id, 0), self._low_ms)
+        self._pages[shard_id] = max(first_ms, self._pages.get(shard_id, -1) + 1, self._low_ms)
         return _timestamp(self._pages[shard_id])
 
     def delivered(self, shard_id: str, last_ms: int) -> None:
-        """The page was output; `last_ms` is its latest arrival."""
-        self._raise(shard_id, last_ms - SLACK_MS)
+        """The page was output; `last_ms` is its latest time."""
+        self._raise(shard_id, last_ms - self._slack_ms)
 
     def caught_up(self, shard_id: str, now_ms: int) -> None:
         """A call made at `now_ms` found nothing left in `shard_id`."""
-        self._raise(shard_id, now_ms - SLACK_MS)
+        self._raise(shard_id, now_ms - self._slack_ms)
 
     def observe_timestamp(self, timestamp: Timestamp) -> None:
         """Beam tells the timestamp of each output; `page` has set it."""

@@ -96,6 +96,18 @@ def _session() -> Any:
     return _sessions[settings]
 
 
+def forget_credentials() -> None:
+    """The next client reads the credentials anew, also those of a file or variable that something has rewritten."""
+    with _one_at_a_time:
+        _sessions.clear()
+
+
+def is_on_aws(client_: Any) -> bool:
+    """Whether a boto3 client talks to AWS itself, and not to a stand-in."""
+    endpoint = getattr(getattr(client_, "meta", None), "endpoint_url", None) or ""
+    return ".amazonaws." in urlsplit(endpoint).netloc
+
+
 _sessions: dict[tuple[tuple[str, str], ...], Any] = {}
 _one_at_a_time = threading.Lock()
 
@@ -109,22 +121,21 @@ def s3_filesystem() -> Any:
     """
     from pyarrow.fs import S3FileSystem  # starts the AWS SDK for C++: only for those who read through Arrow
 
-    meta = client("s3").meta
+    s3 = client("s3")
     with aws_errors("S3"):
         with _one_at_a_time:
             found = _session().get_credentials()
         if found is None:
             raise NoCredentialsError
         credentials = found.get_frozen_credentials()
-    endpoint = urlsplit(meta.endpoint_url)
-    on_aws = ".amazonaws." in endpoint.netloc
+    endpoint = urlsplit(s3.meta.endpoint_url)
     return S3FileSystem(
         access_key=credentials.access_key,
         secret_key=credentials.secret_key,
         session_token=credentials.token,
-        region=meta.region_name,
+        region=s3.meta.region_name,
         scheme=endpoint.scheme,
-        endpoint_override=None if on_aws else endpoint.netloc,
+        endpoint_override=None if is_on_aws(s3) else endpoint.netloc,
         connect_timeout=5,
         request_timeout=60,
     )
@@ -198,6 +209,8 @@ def _from_response(error: ClientError, what: str) -> errors.HydrantError:
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code == "ExpiredIteratorException":
         return errors.ExpiredIteratorError(message)
+    if code == "ExpiredNextTokenException":
+        return errors.ExpiredNextTokenError(message)
     if code in _THROTTLES or status == 429:
         return errors.ThrottledError(f"{what} is throttled ({code}): {message}", fix="wait, or raise the limit")
     if code in _MISSING:

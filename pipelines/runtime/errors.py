@@ -5,7 +5,8 @@ HydrantError
 │   ├── ThrottledError        a service limit was hit (ProvisionedThroughputExceeded, SlowDown, 429)
 │   ├── EndpointDownError     nothing answers at the endpoint, or it broke off
 │   ├── ServiceFaultError     the service answered with a fault of its own (5xx)
-│   └── ExpiredIteratorError  a Kinesis shard iterator is older than 5 minutes (B7)
+│   ├── ExpiredIteratorError  a Kinesis shard iterator is older than 5 minutes (B7)
+│   └── ExpiredNextTokenError a page of ListShards was asked for more than 5 minutes after the one before it
 └── TerminalError             trying again gives the same
     ├── ConfigurationError    a request AWS would refuse, with AWS's message
     ├── NotFoundError         a stream, bucket, table, function or scenario that does not exist
@@ -53,6 +54,10 @@ class ServiceFaultError(TransientError):
 
 class ExpiredIteratorError(TransientError):
     """A Kinesis shard iterator is older than 5 minutes (B7)."""
+
+
+class ExpiredNextTokenError(TransientError):
+    """A page of ListShards was asked for more than 5 minutes after the one before it."""
 
 
 class TerminalError(HydrantError):

@@ -11,8 +11,8 @@ from apache_beam.metrics.metricbase import Counter, Distribution, Gauge
 
 NAMESPACE: Final = "hydrant."
 STAGES: Final = (
-    "source", "batch", "transform", "convert", "buffer", "deliver",
-    "error_buffer", "errors", "backup_buffer", "backup",
+    "source", "dedup", "batch", "transform", "convert", "buffer", "deliver",
+    "error_buffer", "errors", "backup_buffer", "backup", "put",
 )  # fmt: skip
 
 
@@ -36,6 +36,7 @@ class StageMetrics:
         self.dropped: Counter = Metrics.counter(space, "dropped")
         self.objects: Counter = Metrics.counter(space, "objects")
         self.retries: Counter = Metrics.counter(space, "retries")
+        self.read_failures: Counter = Metrics.counter(space, "read_failures")
         self.millis_behind: Gauge = Metrics.gauge(space, "millis_behind")
         self.watermark_lag_ms: Gauge = Metrics.gauge(space, "watermark_lag_ms")
         self.page_records: Distribution = Metrics.distribution(space, "page_records")

@@ -8,6 +8,8 @@ from pages import Log, LogPages, each_once, ends_of, key_of, numbered
 
 from pipelines.kinesis import ReadFromKinesis, StartingPosition, StopFile
 from pipelines.kinesis.export import ExportPositions
+from pipelines.kinesis.position_file import read_positions
+from pipelines.kinesis.positions import ShardPosition
 from pipelines.kinesis.put import Record
 
 KEYS = [f"key-{number}" for number in range(40)]
@@ -146,11 +148,13 @@ def test_drained_pipeline_hands_its_positions_to_the_next(kinesis, run, log, sto
             placed.extend(kinesis.put(stream, numbered(KEYS, 0, 2)))
 
     run(build, on_tick=tick)
-    reached = ExportPositions.reached(tmp_path)
+    reached = read_positions(tmp_path)
     by_shard = log.by_shard()
-    assert reached == {shard_id: records[-1].number for shard_id, records in by_shard.items()}
+    assert reached.shards == {
+        shard_id: ShardPosition.after(records[-1].number, 0) for shard_id, records in by_shard.items()
+    }
     for shard in kinesis.open_shards(stream):
         kinesis.split(stream, shard["ShardId"])
     placed.extend(kinesis.put(stream, numbered(KEYS, 0, 5)))
-    run(reading(log, stream, StartingPosition.after(reached), ends_of(placed)))
+    run(reading(log, stream, reached.start, ends_of(placed)))
     each_once(log, placed)

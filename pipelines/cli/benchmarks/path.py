@@ -50,7 +50,6 @@ def delivery_stream(stream_arn: str) -> dict[str, Any]:
 
 def fill(records: int) -> dict[str, str]:
     """Creates stream, bucket, table and delivery stream, puts `records` flights; returns each shard's last number."""
-    from pipelines.kinesis.export import furthest
     from pipelines.kinesis.put import Record, batches, put_records
 
     kinesis, glue = client("kinesis"), client("glue")
@@ -65,11 +64,12 @@ def fill(records: int) -> dict[str, str]:
     client("firehose").create_delivery_stream(**delivery_stream(arn))
     flights = (Record(line, f"{number % 4096}") for number, line in enumerate(json_lines(records)))
 
-    def put(batch: list[Record]) -> dict[str, str]:
-        return furthest({place.shard_id: place.sequence_number} for place in put_records(kinesis, STREAM, batch))
-
+    ends: dict[str, str] = {}
     with ThreadPoolExecutor(2) as threads:
-        return furthest(threads.map(put, batches(flights)))
+        for placed in threads.map(lambda batch: put_records(kinesis, STREAM, batch), batches(flights)):
+            for place in placed:
+                ends[place.shard_id] = max(ends.get(place.shard_id, "0"), place.sequence_number, key=int)
+    return ends
 
 
 def ours(ends: dict[str, str]) -> str:

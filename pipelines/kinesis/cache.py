@@ -1,0 +1,40 @@
+"""The cursors of one process, so that the next `process()` call goes on without a new iterator."""
+
+import threading
+from collections.abc import Callable
+
+from pipelines.kinesis.cursor import ShardCursor
+from pipelines.kinesis.fetch import Shard
+from pipelines.kinesis.positions import ShardPosition
+from pipelines.kinesis.restriction import ShardRange
+
+MakeCursor = Callable[[Shard, ShardPosition], ShardCursor]
+
+
+class CursorCache:
+    """Keeps cursors from one `Reader` to the next. Thread-safe.
+
+    Args:
+        make: makes a cursor that was not kept.
+    """
+
+    def __init__(self, make: MakeCursor) -> None:
+        self._make = make
+        self._cursors: dict[str, ShardCursor] = {}
+        self._lock = threading.Lock()
+
+    def take(self, shard: ShardRange) -> ShardCursor:
+        """A cursor at the start of `shard` for the caller alone."""
+        with self._lock:
+            cursor = self._cursors.pop(shard.shard_id, None)
+        if cursor is None:
+            return self._make(Shard(shard.shard_id, shard.hash_range), shard.start)
+        cursor.move_to(shard.start)
+        return cursor
+
+    def give(self, shard_id: str, cursor: ShardCursor) -> None:
+        """Keeps `cursor` for the next `take` of `shard_id`."""
+        with self._lock:
+            before, self._cursors[shard_id] = self._cursors.get(shard_id), cursor
+        if before is not None:
+            before.close()

@@ -1,0 +1,179 @@
+"""One read of one shard, with all that can turn out on the way: gaps, what expired, what is aggregated, what is poison.
+
+Runs on any thread: nothing here is shared but the service.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.kinesis.aggregation import deaggregate
+from pipelines.kinesis.decode import Answer
+from pipelines.kinesis.failures import ReadFailure
+from pipelines.kinesis.lineage import HashRange, heirs
+from pipelines.kinesis.positions import ShardPosition
+from pipelines.kinesis.service import StreamService
+from pipelines.runtime.errors import ExpiredIteratorError, NotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacking:
+    """What becomes of the records of a page.
+
+    Attributes:
+        deaggregate: KPL aggregates give their user records (B16, B17); else they stay as they are.
+        dedup_keys: pages have the column `dedup_key`.
+    """
+
+    deaggregate: bool = True
+    dedup_keys: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What one read gave.
+
+    Attributes:
+        answer: its page begins behind the position that was asked for.
+        expected: the record that the next page must begin with, as nothing has come yet; None when it has.
+        retries: calls that were made again.
+    """
+
+    answer: Answer
+    expected: ShardPosition | None = None
+    retries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A shard to read from: its name, and what is to be known of it.
+
+    Attributes:
+        shard_id: its id.
+        hash_range: the hash keys it takes; None when not known.
+    """
+
+    shard_id: str
+    hash_range: HashRange | None = None
+
+
+EVERYTHING: Final = Unpacking()
+
+
+class Fetcher:
+    """Reads shards of one stream. Thread-safe.
+
+    Args:
+        service: calls for the stream.
+        unpacking: what becomes of the records.
+    """
+
+    def __init__(self, service: StreamService, unpacking: Unpacking = EVERYTHING) -> None:
+        self.service: Final = service
+        self._unpacking = unpacking
+
+    def fetch(
+        self, shard: Shard, iterator: str | None, position: ShardPosition, expected: ShardPosition | None
+    ) -> Fetched:
+        """One read of `shard` at `iterator`, or by a new iterator at `position`.
+
+        A new iterator at a known record begins with that record, and it is left out: if another one comes first, the
+        known one has been trimmed, and what followed it may have been, too (B13).
+
+        Args:
+            shard: to read from.
+            iterator: of the answer before; None for a new one.
+            position: behind what was read last.
+            expected: what `Fetched` had when nothing came at `iterator` before.
+
+        Raises:
+            HydrantError: a call failed.
+        """
+        retries = 0
+        try:
+            if iterator is not None:
+                try:
+                    return self._read(shard, iterator, position, expected, 0)
+                except ExpiredIteratorError:
+                    retries = 1
+            iterator = self.service.iterator(shard.shard_id, position)
+            known = position if position.sequence_number else None
+            return self._read(shard, iterator, position, known, retries)
+        except NotFoundError:
+            return Fetched(self._expired(shard, position), None, retries)
+
+    def unpack(self, answer: Answer, shard: Shard) -> Answer:
+        """`answer` with its aggregates taken apart."""
+        if answer.page is None or not self._unpacking.deaggregate:
+            return answer
+        page = deaggregate(answer.page, shard.hash_range, dedup_keys=self._unpacking.dedup_keys)
+        return answer if page is answer.page else with_page(answer, page)
+
+    def _read(
+        self, shard: Shard, iterator: str, position: ShardPosition, expected: ShardPosition | None, retries: int
+    ) -> Fetched:
+        answer = self.service.get(shard.shard_id, iterator)
+        if answer.page is None:
+            return Fetched(answer, expected, retries)
+        first = answer.page.column("sequence_number")[0].as_py()
+        if expected is None:
+            return Fetched(self.unpack(answer, shard), None, retries)
+        if first == expected.sequence_number:
+            return Fetched(_behind(answer, position, self, shard), None, retries)
+        gap = ReadFailure(
+            "TRIMMED",
+            self.service.stream,
+            shard.shard_id,
+            position.sequence_number,
+            first,
+            f"The record {position.sequence_number} of {shard.shard_id} is past retention: what was put between it and "
+            f"{first} was not read.",
+        )
+        return Fetched(dataclasses.replace(self.unpack(answer, shard), failures=(gap,)), None, retries)
+
+    def _expired(self, shard: Shard, position: ShardPosition) -> Answer:
+        """The end of a shard that the stream has no more.
+
+        Raises:
+            NotFoundError: it is the stream that is not there, or the shard still is.
+        """
+        listed = self.service.shards()
+        if any(other.shard_id == shard.shard_id for other in listed):
+            message = f"{shard.shard_id} of {self.service.stream} is listed and cannot be read"
+            raise NotFoundError(message, fix="try again")
+        lost = ReadFailure(
+            "EXPIRED",
+            self.service.stream,
+            shard.shard_id,
+            position.sequence_number,
+            "",
+            f"{shard.shard_id} has expired: what it held behind {position.sequence_number or position.type} was not "
+            "read.",
+        )
+        return Answer(None, 0, 0, None, heirs(shard.shard_id, shard.hash_range, listed), failures=(lost,))
+
+
+def with_page(answer: Answer, page: pa.RecordBatch) -> Answer:
+    """`answer` with another page of the same records, or of fewer."""
+    if page.num_rows == 0:
+        return dataclasses.replace(answer, page=None, data_bytes=0)
+    return dataclasses.replace(answer, page=page, data_bytes=pc.sum(pc.binary_length(page.column("data"))).as_py())
+
+
+def _behind(answer: Answer, position: ShardPosition, fetcher: Fetcher, shard: Shard) -> Answer:
+    """`answer`, whose first record is that of `position`, without what lies before `position`."""
+    assert answer.page is not None
+    if position.type == "AFTER_SEQUENCE_NUMBER" and position.sub_sequence_number is None:
+        rest = with_page(answer, answer.page.slice(1))
+        if rest.page is None:  # nothing new: the position is where it was
+            return dataclasses.replace(rest, reached="")
+        return fetcher.unpack(rest, shard)
+    unpacked = fetcher.unpack(answer, shard)
+    if unpacked.page is None or position.passed == 0:
+        return unpacked
+    first = pc.equal(unpacked.page.column("sequence_number"), position.sequence_number)
+    before = pc.and_(first, pc.less(unpacked.page.column("sub_sequence_number"), position.passed))
+    return with_page(unpacked, unpacked.page.filter(pc.invert(before)))
