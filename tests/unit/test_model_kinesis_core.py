@@ -390,6 +390,22 @@ def test_b7_b8_a_shard_answers_five_calls_a_second_and_rests_after_a_large_answe
         service("GetRecords", ShardIterator=following)
 
 
+def test_b6_a_shard_gives_two_thousand_records_a_second() -> None:
+    service = Service(limited=True)
+    small = [{"Data": "eA==", "PartitionKey": "k"}] * 500
+    for _ in range(8):
+        assert service("PutRecords", Records=small)["FailedRecordCount"] == 0
+        service.clock.advance(0.5)
+    following = service("GetRecords", ShardIterator=service.iterator(), Limit=2_000)["NextShardIterator"]
+    following = service("GetRecords", ShardIterator=following, Limit=1_000)["NextShardIterator"]
+    service.clock.advance(0.499)
+    with pytest.raises(KinesisError, match="Rate exceeded for shard") as error:
+        service("GetRecords", ShardIterator=following)
+    assert code_of(error) == "ProvisionedThroughputExceededException"
+    service.clock.advance(0.001)
+    assert len(service("GetRecords", ShardIterator=following)["Records"]) == 1_000
+
+
 def test_without_limits_nothing_is_throttled() -> None:
     service = Service()
     small = [{"Data": "eA==", "PartitionKey": "k"}] * 500
@@ -419,6 +435,19 @@ def test_ordered_faults_happen_as_often_as_ordered() -> None:
     assert service.clock.slept_s == [0.25] * 7
     service.kinesis.faults.order({})
     assert len(service.drain("shardId-000000000000")) == 200 - failed
+
+
+def test_b2_ordered_refusals_of_entries_have_a_code() -> None:
+    service = Service()
+    entries = [{"Data": "eA==", "PartitionKey": "k"}] * 3
+    for more, code in (
+        ({}, "ProvisionedThroughputExceededException"),
+        ({"code": "InternalFailure"}, "InternalFailure"),
+    ):
+        service.kinesis.faults.order({"throttle": {"fraction": 1.0} | more})
+        answer = service("PutRecords", Records=entries)
+        assert answer["FailedRecordCount"] == 3
+        assert {record["ErrorCode"] for record in answer["Records"]} == {code}
 
 
 def test_a_recreated_stream_knows_no_iterator_of_the_old_one() -> None:

@@ -48,11 +48,12 @@ class Faults:
 
         `{"fail": [{"operation": "GetRecords", "code": "InternalFailure", "status": 500, "times": 3}],
         "drop": [{"operation": "GetRecords", "times": 1}], "latency_s": 0.05,
-        "throttle": {"fraction": 0.2, "seed": 1},
+        "throttle": {"fraction": 0.2, "seed": 1, "code": "InternalFailure"},
         "garble": [{"operation": "GetRecords", "how": "bad_base64", "times": 1, "shard": "shardId-000000000000"}]}`.
-        `fail` and `drop` are for the next `times` (1) calls of the operation, `throttle` for that fraction of all
-        entries of PutRecords, `garble` for the next `times` (1) answers, of that shard where it is given, that have
-        what `how` spoils (see `garble`); `{}` ends them all.
+        `fail` and `drop` are for the next `times` (1) calls of the operation. `throttle` is for that fraction of all
+        entries of PutRecords, with that code or ProvisionedThroughputExceededException (B2). `garble` is for the next
+        `times` (1) answers, of that shard where it is given, that have what `how` spoils (see `garble`). What a
+        subscription pushes is ordered as the operation SubscribeToShardEvent. `{}` ends them all.
 
         Raises:
             KinesisError: ValidationException, for a `how` that there is not.
@@ -72,6 +73,7 @@ class Faults:
             self.garbles = garbles
             self._latency_s = float(wanted.get("latency_s", 0))
             self._fraction = float(throttle.get("fraction", 0))
+            self.refusal = str(throttle.get("code", "ProvisionedThroughputExceededException"))
             self._rng = random.Random(throttle.get("seed", 0))
 
     def before(self, operation: str) -> None:
@@ -105,7 +107,7 @@ class Faults:
         return body
 
     def refused(self, entries: int) -> set[int]:
-        """Which entries of a PutRecords of that many `entries` are refused."""
+        """Which entries of a PutRecords of that many `entries` are refused, with the code `refusal`."""
         if not self._fraction:
             return set()
         with self._lock:

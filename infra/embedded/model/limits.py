@@ -36,12 +36,13 @@ class TokenBucket:
 
 
 class ShardLimits:
-    """1 MiB/s and 1,000 records/s in, 2 MiB/s and 5 calls/s out, 5 iterators/s."""
+    """1 MiB/s and 1,000 records/s in; 2 MiB/s, 2,000 records/s and 5 calls/s out; 5 iterators/s."""
 
     def __init__(self, now_ms: int) -> None:
         self._bytes_in = TokenBucket(_MIB, _MIB, now_ms)
         self._records_in = TokenBucket(1_000, 1_000, now_ms)
         self._bytes_out = TokenBucket(2 * _MIB, 2 * _MIB, now_ms)
+        self._records_out = TokenBucket(2_000, 2_000, now_ms)
         self._calls_out = TokenBucket(5, 5, now_ms)
         self._iterators = TokenBucket(5, 5, now_ms)
 
@@ -56,12 +57,14 @@ class ShardLimits:
 
     def may_read(self, now_ms: int) -> bool:
         """Whether a GetRecords may be answered now; after a large answer not before it is paid off (B8)."""
-        return self._bytes_out.take(0, now_ms) and self._calls_out.take(1, now_ms)
+        is_paid = all([self._bytes_out.take(0, now_ms), self._records_out.take(0, now_ms)])
+        return is_paid and self._calls_out.take(1, now_ms)
 
-    def has_read(self, size: int) -> None:
-        """Books an answer of `size` bytes: 10 MiB cost 5 s of exceptions (B8)."""
-        kept = self._bytes_out.tokens if size <= self._bytes_out.rate else 0
-        self._bytes_out.tokens = kept - size
+    def has_read(self, size: int, records: int) -> None:
+        """Books an answer of `size` bytes: 10 MiB cost 5 s of exceptions (B8), and so do 10,000 records (B6)."""
+        for bucket, amount in ((self._bytes_out, size), (self._records_out, records)):
+            kept = bucket.tokens if amount <= bucket.rate else 0
+            bucket.tokens = kept - amount
 
     def may_iterate(self, now_ms: int) -> bool:
         """Whether a GetShardIterator may be answered now (B7)."""

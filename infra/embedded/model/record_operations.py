@@ -70,7 +70,8 @@ class RecordOperations:
             for index, (entry, size) in enumerate(zip(entries, sizes, strict=True)):
                 try:
                     if index in refused:
-                        raise throttled(f"Rate exceeded for stream {stream.name} under account {stream.account}.")
+                        message = f"Rate exceeded for stream {stream.name} under account {stream.account}."
+                        raise KinesisError(self._faults.refusal, message)
                     shard, number = _put(stream, entry, size, now)
                 except KinesisError as error:
                     failed += 1
@@ -115,7 +116,7 @@ class RecordOperations:
             shard.trim(stream.horizon_ms(now))
             records, position, size = shard.read(position, request.get("Limit", 10_000))
             if limits is not None:
-                limits.has_read(size)
+                limits.has_read(size, len(records))
             waiting = shard.waiting_at(position)
             # Zero says caught up (B9), so a record that waits for no millisecond yet is one behind.
             behind = 0 if waiting is None else max(1, now - waiting.arrival_ms)
