@@ -96,12 +96,12 @@ class Fetcher:
         try:
             if iterator is not None:
                 try:
-                    return self._read(shard, iterator, position, expected, 0)
+                    return self.judge(self.service.get(shard.shard_id, iterator), shard, position, expected)
                 except ExpiredIteratorError:
                     retries = 1
             iterator = self.service.iterator(shard.shard_id, position)
             known = position if position.sequence_number else None
-            return self._read(shard, iterator, position, known, retries)
+            return self.judge(self.service.get(shard.shard_id, iterator), shard, position, known, retries)
         except NotFoundError:
             return Fetched(self._expired(shard, position), None, retries)
 
@@ -112,10 +112,18 @@ class Fetcher:
         page = deaggregate(answer.page, shard.hash_range, dedup_keys=self._unpacking.dedup_keys)
         return answer if page is answer.page else with_page(answer, page)
 
-    def _read(
-        self, shard: Shard, iterator: str, position: ShardPosition, expected: ShardPosition | None, retries: int
+    def judge(
+        self, answer: Answer, shard: Shard, position: ShardPosition, expected: ShardPosition | None, retries: int = 0
     ) -> Fetched:
-        answer = self.service.get(shard.shard_id, iterator)
+        """What `answer` is to whoever reads on at `position`: unpacked, without the known record, with what is missing.
+
+        Args:
+            answer: as the service gave it.
+            shard: that it is of.
+            position: behind what was read last.
+            expected: the record that it must begin with; None where any will do.
+            retries: see `Fetched`.
+        """
         if answer.page is None:
             return Fetched(answer, expected, retries)
         first = answer.page.column("sequence_number")[0].as_py()

@@ -101,13 +101,15 @@ class Streams:
 
 
 class Polled:
-    """What a cursor needs of `StreamService`: GetRecords for the shard's end, ListShards for its children."""
+    """What a cursor needs of `StreamService`: GetRecords where subscriptions break, ListShards."""
 
-    def __init__(self) -> None:
-        self.at_end = False
+    stream = "flights"
+
+    def __init__(self, answer: Answer | None = None) -> None:
+        self.answer = answer or Answer(None, 0, 0, "next")
         self.faults: list[Exception] = []
         self.asked: list[ShardPosition] = []
-        self.infos = tuple(ShardInfo(child, (SHARD,)) for child in CHILDREN)
+        self.listed = tuple(ShardInfo(child, (SHARD,)) for child in CHILDREN)
 
     def iterator(self, shard_id: str, position: ShardPosition) -> str:
         self.asked.append(position)
@@ -115,11 +117,14 @@ class Polled:
 
     def get(self, shard_id: str, iterator: str) -> Answer:
         self._fail()
-        return Answer(None, 0, 0, None, self.infos) if self.at_end else Answer(None, 0, 0, "next")
+        return self.answer
+
+    def shards(self) -> tuple[ShardInfo, ...]:
+        return self.listed
 
     def children(self, shard_id: str) -> tuple[ShardInfo, ...]:
         self._fail()
-        return self.infos
+        return tuple(shard for shard in self.listed if shard_id in shard.parents)
 
     def _fail(self) -> None:
         if self.faults:
@@ -169,7 +174,7 @@ class ShardServer:
             return 0
         steps, rest = divmod(int(position.sequence_number) - BEGIN, 10)
         # A number between two records is a continuation; it and a record's own number are behind that record.
-        assert position.type == "AFTER_SEQUENCE_NUMBER" or rest == 0
+        assert (position.type, rest) in {("AT_SEQUENCE_NUMBER", 0), ("AFTER_SEQUENCE_NUMBER", 3)}
         return steps + (position.type == "AFTER_SEQUENCE_NUMBER")
 
 

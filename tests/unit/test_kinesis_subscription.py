@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.kinesis.fanout import FanoutCursor
+from pipelines.kinesis.fetch import Fetcher, Shard
 from pipelines.kinesis.positions import TRIM_HORIZON, ShardPosition
 from pipelines.kinesis.service import StreamService
-from pipelines.kinesis.subscription import Subscriber
-from pipelines.runtime.clock import SystemClock
+from pipelines.kinesis.subscriber import Subscriber
+from pipelines.runtime.clock import ManualClock, SystemClock
 from pipelines.runtime.errors import (
     ConfigurationError,
     CredentialsError,
@@ -32,7 +33,7 @@ BYTES = INITIAL + b"".join(map(event_message, EVENTS))
 
 
 def subscribe(server, position=TRIM_HORIZON, read_timeout_s: float = 5):
-    return Subscriber(ARN, kinesis_client(server.url, read_timeout_s)).subscribe(SHARD, position)
+    return Subscriber(ARN, lambda: kinesis_client(server.url, read_timeout_s), SystemClock()).subscribe(SHARD, position)
 
 
 @pytest.mark.parametrize("chunked", [True, False])
@@ -79,7 +80,7 @@ REFUSALS = [
     ("ThrottlingException", ThrottledError),
     ("KMSThrottlingException", ThrottledError),
     ("InternalFailureException", ServiceFaultError),
-    ("ExpiredTokenException", TransientError),
+    ("ExpiredTokenException", CredentialsError),
     ("ResourceNotFoundException", NotFoundError),
     ("AccessDeniedException", CredentialsError),
     ("InvalidArgumentException", ConfigurationError),
@@ -91,7 +92,7 @@ REFUSALS = [
 def test_b14_a_refused_call_is_an_error_of_ours(code, kind):
     body = b'{"__type": "%s", "message": "because of this"}' % code.encode()
     with (
-        serving(Reply([body], status="400 Bad Request")) as server,
+        serving(*[Reply([body], status="400 Bad Request")] * 2) as server,
         pytest.raises(HydrantError, match=code) as raised,
     ):
         subscribe(server)
@@ -107,7 +108,8 @@ def test_b14_an_error_in_the_stream_is_the_same_as_one_of_the_call(code, kind):
         assert next(events) == EVENTS[0]
         with pytest.raises(HydrantError, match=code) as raised:
             next(events)
-    assert type(raised.value) is kind
+    # Those of the next call are others.
+    assert type(raised.value) is (TransientError if code == "ExpiredTokenException" else kind)
     assert isinstance(raised.value, TransientError) != isinstance(raised.value, TerminalError)
 
 
@@ -187,7 +189,7 @@ def test_a_connection_whose_stream_was_left_is_not_used_again():
     """The next call on it would read the old subscription's events."""
     subscriber_replies = [Reply([BYTES], hold=threading.Event()), Reply([INITIAL, event_message(EVENTS[2])])]
     with serving(*subscriber_replies) as server:
-        subscriber = Subscriber(ARN, kinesis_client(server.url))
+        subscriber = Subscriber(ARN, lambda: kinesis_client(server.url), SystemClock())
         events = iter(subscriber.subscribe(SHARD, TRIM_HORIZON))
         assert next(events) == EVENTS[0]
         events.close()
@@ -196,18 +198,39 @@ def test_a_connection_whose_stream_was_left_is_not_used_again():
         assert [connection for connection, _ in server.requests] == [1, 2]
 
 
+def test_credentials_that_are_refused_are_read_anew_once(monkeypatch):
+    forgotten, clients, clock = [], [], ManualClock()
+    monkeypatch.setattr("pipelines.runtime.aws.forget_credentials", lambda: forgotten.append(True))
+    refused = Reply([b'{"__type": "ExpiredTokenException", "message": "expired"}'], status="400 Bad Request")
+    with serving(refused, Reply([BYTES]), refused, refused, refused, refused) as server:
+
+        def make_client():
+            clients.append(kinesis_client(server.url))
+            return clients[-1]
+
+        subscriber = Subscriber(ARN, make_client, clock)
+        clock.advance(3600)
+        assert list(subscriber.subscribe(SHARD, TRIM_HORIZON)) == EVENTS
+        assert (len(forgotten), len(clients)) == (1, 2)
+        for made in (2, 3):
+            with pytest.raises(CredentialsError, match="ExpiredTokenException"):
+                subscriber.subscribe(SHARD, TRIM_HORIZON)
+            assert (len(forgotten), len(clients)) == (made - 1, made)
+            clock.advance(60)
+
+
 def test_b14_a_cursor_reads_over_http_and_renews(monkeypatch):
     monkeypatch.setattr("pipelines.kinesis.fanout.RESUBSCRIBE_S", 0.1)
-    replies = [
+    with serving(
         Reply([INITIAL, event_message(event([0, 1]))], cut=True),
+        Reply([b'{"ShardIterator": "i"}']),
         Reply([b'{"NextShardIterator": "n", "Records": [], "MillisBehindLatest": 0}']),
         Reply([INITIAL, event_message(event([1, 2], None, children=CHILDREN))]),
-    ]
-    with serving(replies[0], Reply([b'{"ShardIterator": "i"}']), *replies[1:]) as server:
+    ) as server:
         kinesis = kinesis_client(server.url)
-        cursor = FanoutCursor(
-            StreamService("flights", kinesis), Subscriber(ARN, kinesis), SHARD, TRIM_HORIZON, SystemClock()
-        )
+        fetcher = Fetcher(StreamService("flights", kinesis))
+        subscriber = Subscriber(ARN, lambda: kinesis, SystemClock())
+        cursor = FanoutCursor(fetcher, subscriber, Shard(SHARD), TRIM_HORIZON, SystemClock())
         read = []
         while True:
             answer = eventually(lambda: (peeked := cursor.peek()) and peeked.page and peeked)
