@@ -12,7 +12,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from pipelines.cli import bench, deliver, doctor, inspect, query, tail, up
+from pipelines.cli import bench, deliver, doctor, inspect, positions, query, tail, up
 from pipelines.cli import list as list_scenarios
 from pipelines.cli import run as run_scenario
 from pipelines.runtime.errors import HydrantError
@@ -29,6 +29,7 @@ app.command("run")(run_scenario.command)
 app.command("up")(up.command)
 app.command("deliver")(deliver.command)
 app.command("tail")(tail.command)
+app.command("positions")(positions.command)
 app.command("query")(query.command)
 app.command("inspect")(inspect.command)
 app.command("bench")(bench.command)

@@ -1,7 +1,8 @@
 """`ReadFromKinesis`: the Beam adapters of the source. What they adapt is in reader.py, restriction.py, watermark.py."""
 
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,15 +16,18 @@ from apache_beam.utils.shared import Shared
 from apache_beam.utils.timestamp import Duration
 
 from pipelines.kinesis import restriction as restrictions
-from pipelines.kinesis.cache import CursorCache, MakeCursor
-from pipelines.kinesis.cursor import Cursor
-from pipelines.kinesis.fetch import EVERYTHING, Fetcher, Unpacking
+from pipelines.kinesis.cache import CursorCache
+from pipelines.kinesis.consumer import consumer_arn
+from pipelines.kinesis.cursor import Cursor, ShardCursor
+from pipelines.kinesis.fanout import FanoutCursor
+from pipelines.kinesis.fetch import EVERYTHING, Fetcher, Shard, Unpacking
 from pipelines.kinesis.gate import GateItem
 from pipelines.kinesis.pass_gate import PassGate
-from pipelines.kinesis.positions import StartingPosition
+from pipelines.kinesis.positions import ShardPosition, StartingPosition
 from pipelines.kinesis.reader import Offer, Reader, Wait, start_of
 from pipelines.kinesis.restriction import Claim, Restriction, ShardRange
 from pipelines.kinesis.service import ClientFactory, StreamService, one_attempt_client
+from pipelines.kinesis.subscriber import Subscriber, subscription_client
 from pipelines.kinesis.tracker import StreamRestrictionTracker
 from pipelines.kinesis.until import Until, check_until
 from pipelines.kinesis.watermark import ARRIVAL_TIME, EventTime, Marks, MarksCoder, ShardWatermark, initial_marks
@@ -157,15 +161,17 @@ class _RestrictionCoder(beam.coders.Coder):
 class _Caches:
     """The cursor caches of this process, one a stream, shared by all instances of a DoFn."""
 
-    def __init__(self, make_cache: Any) -> None:
+    def __init__(self, make_cache: Callable[[str, ThreadPoolExecutor], CursorCache]) -> None:
         self._make_cache = make_cache
         self._calls = ThreadPoolExecutor(CALL_THREADS, "kinesis-call")
         self._of: dict[str, CursorCache] = {}
+        self._lock = threading.Lock()
 
     def of(self, stream: str) -> CursorCache:
-        if stream not in self._of:
-            self._of.setdefault(stream, self._make_cache(stream, self._calls))
-        return self._of[stream]
+        with self._lock:
+            if stream not in self._of:
+                self._of[stream] = self._make_cache(stream, self._calls)
+            return self._of[stream]
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,10 +313,19 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
         service = StreamService(stream, self._make_client(), renew=self._make_client, clock=self._clock)
         fetcher = Fetcher(service, self._options.unpacking)
         limited = service.is_on_aws if self._options.keep_limits is None else self._options.keep_limits
-        make: MakeCursor = lambda shard, position: Cursor(  # noqa: E731
-            fetcher, shard, position, self._clock, calls, limited=limited
-        )
-        return CursorCache(make)
+
+        def make(shard: Shard, position: ShardPosition) -> ShardCursor:
+            return Cursor(fetcher, shard, position, self._clock, calls, limited=limited)
+
+        if self._options.consumer is None:
+            return CursorCache(make)
+        arn = consumer_arn(self._make_listing_client(), stream, self._options.consumer, self._clock)
+        subscriber = Subscriber(arn, subscription_client, self._clock)
+
+        def make_fanout(shard: Shard, position: ShardPosition) -> ShardCursor:
+            return FanoutCursor(fetcher, subscriber, shard, position, self._clock)
+
+        return CursorCache(make_fanout)
 
     def initial_restriction(self, element: str) -> Restriction:
         return start_of(StreamService(element, self._make_listing_client()), self._start, self._clock)

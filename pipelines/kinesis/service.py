@@ -94,9 +94,10 @@ class StreamService:
             arguments["Timestamp"] = datetime.fromtimestamp(position.timestamp_ms / 1000, UTC)
         return self._call(lambda: str(self._kinesis.get_shard_iterator(**self._named, **arguments)["ShardIterator"]))
 
-    def get(self, shard_id: str, iterator: str) -> Answer:
-        """One GetRecords call (B8)."""
-        return self._call(lambda: decode_answer(self._kinesis.get_records(ShardIterator=iterator), shard_id))
+    def get(self, shard_id: str, iterator: str, limit: int | None = None) -> Answer:
+        """One GetRecords call (B8), for at most `limit` records."""
+        arguments: dict[str, Any] = {"ShardIterator": iterator} | ({"Limit": limit} if limit else {})
+        return self._call(lambda: decode_answer(self._kinesis.get_records(**arguments), shard_id))
 
     def children(self, shard_id: str) -> tuple[ShardInfo, ...]:
         """The shards that a split or merge of `shard_id` made, where GetRecords did not name them."""
