@@ -454,7 +454,7 @@ def test_a_drain_that_never_ends_is_caught():
 def test_an_error_names_the_law_what_was_seen_and_the_schedule():
     found = caught(lambda seed: CountCase(7, BROKEN["the initial split has a hole"][0]))
     assert "the law 'exactly once' is broken: lost 3" in str(found)
-    assert "1. read part 0, part 1" in str(found)
+    assert "1. read work 2, work 3" in str(found)
 
 
 def caught(make_case):

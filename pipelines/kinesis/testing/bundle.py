@@ -1,6 +1,6 @@
 """One `process()` call as the SDK makes it, step by step: coders at both ends, check_done, the deferred residual."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ class Work:
     """What a runner holds of an element that is not read to its end.
 
     Attributes:
-        name: for schedules; a residual's begins with its origin's.
+        name: for schedules.
         restriction: encoded.
         state: of the watermark estimator, encoded.
         watermark: no output is earlier than this, as the runner was told; None when it was told nothing.
@@ -74,6 +74,7 @@ class Bundle:
         work: what to read.
         interrupt: see `Interrupt`.
         frozen: the world does not change meanwhile.
+        names: for residuals.
         ticket: the one of an earlier attempt; None makes one.
     """
 
@@ -84,7 +85,8 @@ class Bundle:
         work: Work,
         interrupt: Interrupt | None = None,
         *,
-        frozen: bool = False,
+        frozen: bool,
+        names: Iterator[str],
         ticket: Ticket | None = None,
     ) -> None:
         self.work = work
@@ -96,7 +98,7 @@ class Bundle:
         self._interrupt = interrupt
         self._errors: list[BaseException] = []
         self._watermark = work.watermark
-        self._splits = 0
+        self._names = names
         tracker = worker.tracker(worker.decode_restriction(work.restriction))
         self.bounded = bool(tracker.is_bounded())
         self.watched = WatchedTracker(tracker, self._errors.append, frozen=frozen and self.bounded)
@@ -144,11 +146,8 @@ class Bundle:
         parts = self.tracker.try_split(fraction)
         if not parts:
             return None
-        self._splits += 1
         primary, residual = parts
-        name = f"{whole.name}.{self._splits}"
-        held_by = self.ticket if fraction == 0 else None
-        rest = self._work(name, residual, state, watermark, held_by)
+        rest = self._work(next(self._names), residual, state, watermark, self.ticket if fraction == 0 else None)
         # A failed attempt is repeated with the state it began with: what came from it was thrown away.
         self.work = self._work(whole.name, primary, whole.state, whole.watermark, whole.behind)
         if self.bounded:
@@ -171,10 +170,9 @@ class Bundle:
         status = self.tracker.deferred_status()
         if status:
             residual, delay = status
-            self._splits += 1
+            watermark = self._sample()
             state = self.worker.encode_state(self.estimator.get_estimator_state())
-            name = f"{self.work.name}.{self._splits}"
-            self.deferred = self._work(name, residual, state, self._sample(), None, self._delay_s(delay))
+            self.deferred = self._work(next(self._names), residual, state, watermark, None, self._delay_s(delay))
         elif (lost := self.tracker._deferred_residual) is not None:
             law = "coverage"
             raise LawError(law, f"the SDK takes {lost!r} for nothing, as its truth value is false, and loses it")

@@ -1,5 +1,6 @@
 """Reading a piece of work to its end, one bundle after the other, in a world that stands still."""
 
+import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
@@ -25,12 +26,13 @@ class Workers:
         self.steps: list[str] = []
         self._frozen = frozen
         self._idle: list[Worker] = []
+        self._names = map("work {}".format, itertools.count(1))
 
     def begin(self) -> Work:
         """All of the element, as the SDK makes it."""
         worker = self.take()
         whole = worker.initial_restriction()
-        work = self.work(worker, "all", whole)
+        work = self._untouched(worker, whole)
         self.give(worker)
         return work
 
@@ -38,7 +40,7 @@ class Workers:
         """The initial split."""
         worker = self.take()
         parts = worker.split(worker.decode_restriction(work.restriction))
-        works = [self.work(worker, f"part {number}", part) for number, part in enumerate(parts)]
+        works = [self._untouched(worker, part) for part in parts]
         self.give(worker)
         return works
 
@@ -53,14 +55,14 @@ class Workers:
             law = "truncate"
             raise LawError(law, f"the SDK takes {short!r} for nothing, as its truth value is false")
         size = worker.size(short)
-        return Work(f"{work.name} truncated", worker.encode_restriction(short), work.state, work.watermark, size)
+        return Work(f"{work.name}, truncated", worker.encode_restriction(short), work.state, work.watermark, size)
 
     def start(
         self, work: Work, interrupt: Interrupt | None = None, *, fresh: bool = False, ticket: Ticket | None = None
     ) -> Bundle:
         """An attempt at `work`; `fresh` on a worker that read nothing yet."""
         worker = Worker(self.case) if fresh else self.take()
-        return Bundle(self.case, worker, work, interrupt, frozen=self._frozen, ticket=ticket)
+        return Bundle(self.case, worker, work, interrupt, frozen=self._frozen, names=self._names, ticket=ticket)
 
     def take(self) -> Worker:
         return self._idle.pop() if self._idle else Worker(self.case)
@@ -68,11 +70,10 @@ class Workers:
     def give(self, worker: Worker) -> None:
         self._idle.append(worker)
 
-    def work(self, worker: Worker, name: str, restriction: Any) -> Work:
-        """A piece of work that nothing was read of."""
+    def _untouched(self, worker: Worker, restriction: Any) -> Work:
         state = worker.encode_state(worker.initial_state(restriction))
         size = worker.size(restriction)
-        return Work(name, worker.encode_restriction(restriction), state, None, size)
+        return Work(next(self._names), worker.encode_restriction(restriction), state, None, size)
 
 
 class Reading:
