@@ -203,7 +203,7 @@ def test_b10_a_drained_parent_names_its_children() -> None:
             "HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": str(TOP)},
         }
     ]
-    with pytest.raises(KinesisError, match="is not open"):
+    with pytest.raises(KinesisError, match="already been merged or split"):
         service("SplitShard", ShardToSplit="shardId-000000000000", NewStartingHashKey="100")
 
 

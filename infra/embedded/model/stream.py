@@ -6,7 +6,7 @@ from bisect import bisect_right
 from typing import Final
 
 from infra.embedded.model.consumer import Consumer
-from infra.embedded.model.errors import in_use, invalid, limit, not_found
+from infra.embedded.model.errors import invalid, limit, not_found
 from infra.embedded.model.limits import ShardLimits
 from infra.embedded.model.shard import MAX_HASH_KEY, Shard, sequence_number, shard_id
 
@@ -206,8 +206,11 @@ class Stream:
 
     def _must_be_open(self, shard: Shard) -> None:
         if not shard.is_open:
-            message = f"Shard {shard.id} in stream {self.name} under account {self.account} is not open."
-            raise in_use(message)
+            message = (
+                f"Shard {shard.id} in stream {self.name} under account {self.account} has already been merged or "
+                "split, and thus is not eligible for merging or splitting."
+            )
+            raise invalid(message)
 
     def _close(self, shard: Shard, now_ms: int) -> None:
         shard.close(now_ms, self.next_number(shard.index, now_ms)[0])
