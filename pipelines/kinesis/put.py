@@ -1,6 +1,7 @@
-"""PutRecords with its partial failures retried (B2): what a producer needs, without Beam."""
+"""Records to put, what PutRecords takes of them (B1 to B3), and one batch put with its partial failures retried."""
 
 import random
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +12,9 @@ from pipelines.runtime.errors import ThrottledError, TransientError
 
 MAX_ENTRIES: Final = 500
 MAX_REQUEST_BYTES: Final = 10 * 1024 * 1024
+MAX_PARTITION_KEY: Final = 256
+_HASH_KEYS: Final = 2**128
+_HASH_KEY: Final = re.compile(r"0|[1-9]\d{0,38}", re.ASCII)
 _ATTEMPTS: Final = 30
 _MAX_BACKOFF_S: Final = 5.0
 
@@ -33,7 +37,15 @@ class Record:
 
     @property
     def size(self) -> int:
-        return len(self.data) + len(self.partition_key.encode())
+        """Bytes of the data and the partition key, which the limits count together (B1)."""
+        return len(self.data) + len(self.partition_key.encode(errors="surrogatepass"))
+
+    def entry(self) -> dict[str, Any]:
+        """The record as an entry of PutRecords."""
+        entry: dict[str, Any] = {"Data": self.data, "PartitionKey": self.partition_key}
+        if self.explicit_hash_key is not None:
+            entry["ExplicitHashKey"] = self.explicit_hash_key
+        return entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +54,46 @@ class Placed:
 
     shard_id: str
     sequence_number: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a record was not taken: AWS's ErrorCode and ErrorMessage."""
+
+    code: str
+    message: str
+
+
+def refusal(record: Record, max_bytes: int) -> Refusal | None:
+    """What AWS would say against `record`, which it would say of the whole request; None when it takes it.
+
+    Args:
+        record: to be put.
+        max_bytes: what data and partition key may have together (B1).
+    """
+    if not 1 <= len(record.partition_key) <= MAX_PARTITION_KEY:
+        message = (
+            f"The partition key has {len(record.partition_key)} characters: it must have 1 to {MAX_PARTITION_KEY}."
+        )
+        return Refusal("ValidationException", message)
+    if not record.partition_key.isascii() and not _is_text(record.partition_key):
+        return Refusal("ValidationException", "The partition key has a lone surrogate, which is no text.")
+    if record.size > max_bytes:
+        message = f"Data and partition key are {record.size} bytes together: the stream takes {max_bytes} at most."
+        return Refusal("ValidationException", message)
+    explicit = record.explicit_hash_key
+    if explicit is not None and (not _HASH_KEY.fullmatch(explicit) or int(explicit) >= _HASH_KEYS):
+        message = f"Invalid ExplicitHashKey: it must be in the range [0, 2^128-1]. Specified value was {explicit}"
+        return Refusal("InvalidArgumentException", message)
+    return None
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def batches(records: Iterable[Record]) -> Iterator[list[Record]]:
@@ -83,7 +135,7 @@ def put_records(client: Any, stream: str, batch: Sequence[Record], clock: Clock 
     for attempt in range(_ATTEMPTS):
         if attempt:
             clock.sleep(random.uniform(0, min(_MAX_BACKOFF_S, 0.05 * 2**attempt)))
-        entries = [{"Data": batch[i].data, "PartitionKey": batch[i].partition_key} for i in waiting]
+        entries = [batch[i].entry() for i in waiting]
         try:
             with aws_errors(f"Kinesis stream {stream}"):
                 answers = client.put_records(StreamName=stream, Records=entries)["Records"]
