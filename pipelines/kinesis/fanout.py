@@ -10,7 +10,7 @@ import re
 import weakref
 from bisect import bisect_left
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from typing import Any, Final
 
 from pipelines.kinesis.cursor import FAILURE_BUDGET_S, Cursor
@@ -59,10 +59,17 @@ class FanoutCursor:
         shard: to read from.
         position: where the next record is.
         clock: for pauses.
+        executor: makes the calls of GetRecords; None makes them in the caller's thread.
     """
 
     def __init__(
-        self, fetcher: Fetcher, subscriber: Subscriber, shard: Shard, position: ShardPosition, clock: Clock
+        self,
+        fetcher: Fetcher,
+        subscriber: Subscriber,
+        shard: Shard,
+        position: ShardPosition,
+        clock: Clock,
+        executor: Executor | None = None,
     ) -> None:
         self.ready_s = 0.0
         self.caught_up_ms: int | None = None
@@ -73,6 +80,7 @@ class FanoutCursor:
         self._subscriber = subscriber
         self._shard = shard
         self._clock = clock
+        self._executor = executor
         self._position = position
         self._answer: Answer | None = None
         self._led = ""
@@ -91,9 +99,13 @@ class FanoutCursor:
         self._failing_since_s: float | None = None
 
     @property
-    def pending(self) -> Future[None] | None:
+    def pending(self) -> Future[Any] | None:
         """Done when something has come."""
-        return None if self._answer is not None or self._subscription is None else self._subscription.pending()
+        if self._answer is not None:
+            return None
+        if self._polled is not None:
+            return self._polled.pending
+        return None if self._subscription is None else self._subscription.pending()
 
     def move_to(self, position: ShardPosition) -> None:
         if position == self._position:
@@ -184,7 +196,8 @@ class FanoutCursor:
             self._ask_later(error)
 
     def _ask_later(self, why: Exception) -> None:
-        self._polled, self._why = Cursor(self._fetcher, self._shard, self._position, self._clock), why
+        self._polled = Cursor(self._fetcher, self._shard, self._position, self._clock, self._executor)
+        self._why = why
 
     def _ask(self, polled: Cursor) -> Answer | None:
         """The answer of GetRecords; None when it is not yet time to, or it gives none."""
@@ -198,7 +211,7 @@ class FanoutCursor:
                 raise
             answer = None  # who may subscribe may not always get; what is wrong, the next subscription shows
         self.retries, polled.retries = self.retries + polled.retries, 0
-        if answer is None and isinstance(self._why, _Spoiled):
+        if answer is None and (polled.pending is not None or isinstance(self._why, _Spoiled)):
             self.ready_s = polled.ready_s
             return None
         self._polled = None

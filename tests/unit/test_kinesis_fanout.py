@@ -2,6 +2,7 @@
 
 import gc
 import threading
+from concurrent.futures import Executor, Future
 
 import pytest
 from fanout_fake import CHILDREN, SHARD, Plan, Polled, ShardServer, Streams, event, eventually, number
@@ -33,12 +34,13 @@ TAKEN_OVER = ThrottledError("taken over")
 class Reading:
     """A cursor, what it stands on, and the threads that were there before."""
 
-    def __init__(self, position: ShardPosition = TRIM_HORIZON) -> None:
+    def __init__(self, position: ShardPosition = TRIM_HORIZON, executor: Executor | None = None) -> None:
         self.clock = ManualClock()
         self.streams = Streams()
         self.service = Polled()
         self.before = set(threading.enumerate())
-        self.cursor = FanoutCursor(Fetcher(self.service), self.streams, Shard(SHARD), position, self.clock)
+        fetcher = Fetcher(self.service)
+        self.cursor = FanoutCursor(fetcher, self.streams, Shard(SHARD), position, self.clock, executor)
 
     def open(self, calls: int = 1) -> "Reading":
         """Until so many calls were made."""
@@ -77,6 +79,21 @@ class Reading:
     def ends(self) -> bool:
         eventually(lambda: not self.threads(), "the end of all threads")
         return True
+
+
+class Held(Executor):
+    """Does what it is given when the test says so."""
+
+    def __init__(self) -> None:
+        self.calls = []
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.calls.append((Future(), lambda: fn(*args, **kwargs)))
+        return self.calls[-1][0]
+
+    def go(self) -> None:
+        for future, call in self.calls:
+            future.set_result(call())
 
 
 def indexes(answer) -> list[int]:
@@ -328,6 +345,23 @@ def test_a_subscription_that_breaks_off_may_have_been_at_the_shards_end(reading,
     assert [child.shard_id for child in answer.children] == list(CHILDREN)
     assert reading.service.asked == [ShardPosition.after(number(0))]
     assert len(reading.streams.calls) == 1
+
+
+def test_getrecords_is_asked_on_a_thread_of_the_executor_and_peek_does_not_wait():
+    executor = Held()
+    reading = Reading(executor=executor)
+    reading.open().streams.last.send(event([0]), DROP)
+    assert reading.page() == [0]
+    eventually(lambda: reading.peek() or executor.calls)
+    pending = reading.cursor.pending
+    assert not pending.done()
+    assert reading.cursor.peek() is None
+    reading.service.answer = decode_body(event([0], None, children=CHILDREN), SHARD)
+    executor.go()
+    assert pending.done()
+    assert reading.cursor.peek().next_iterator is None
+    assert len(executor.calls) == len(reading.streams.calls) == 1
+    assert reading.ends()
 
 
 def test_records_that_getrecords_gives_then_are_as_good_as_an_event(reading):
