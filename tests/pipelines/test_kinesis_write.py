@@ -11,10 +11,10 @@ import pytest
 from apache_beam.testing import test_stream as streams
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from botocore.exceptions import ConnectionClosedError
-from pages import Log, LogPages, numbered
+from pages import Log, LogPages, ends_of, numbered
 from stand_ins import KinesisStandIn
 
-from pipelines.kinesis import producer, write
+from pipelines.kinesis import ReadFromKinesis, producer, write
 from pipelines.kinesis.aggregation import DEDUP_PAGE_SCHEMA, deaggregate
 from pipelines.kinesis.dedup import RemoveDuplicates
 from pipelines.kinesis.page import PAGE_SCHEMA, make_page
@@ -342,6 +342,56 @@ def test_copies_of_a_stream_are_named_by_position(kinesis, run, outcome):
     again = kinesis.stream()
     run(writing(outcome, stored(kinesis, copy, dedup_keys=True), again))
     assert {row["data"]: row["dedup_key"] for row in rows_of(stored(kinesis, again, dedup_keys=True))} == positions
+
+
+def test_doubles_of_lost_answers_and_reshards_are_removed_behind_the_source(
+    kinesis, run, outcome, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(producer, "_WORTH_BYTES", 3000)
+    lose_answers(monkeypatch, 1, 5, 9, 13)
+    stream = kinesis.stream()
+    log = Log(tmp_path)
+
+    def write_all(pipeline):
+        turns = pipeline | beam.Create(list(range(6)), reshuffle=False)
+        records = turns | beam.ParDo(Resharding(stream, {1: "split", 2: "split", 3: "merge", 4: "split"}))
+        sink = WriteToKinesis(stream, aggregation_max_bytes=2000, dedup_key=lambda record: record.data.decode())
+        outcome.of(records, sink)
+
+    run(write_all)
+    assert len(rows_of(stored(kinesis, stream))) > 6 * 30 * len(KEYS)
+    ends = {}
+    for _, number, _, shard_id in sorted(outcome.written(), key=lambda row: int(row[1])):
+        ends[shard_id] = number
+
+    def read_all(pipeline):
+        pages = pipeline | ReadFromKinesis(stream, until=ends, dedup_keys=True)
+        pages | RemoveDuplicates(60.0, buckets=3) | beam.ParDo(LogPages(log))
+
+    run(read_all)
+    records = log.records()
+    assert Counter(seen.data for seen in records) == Counter(f"{key}:{number}" for number in range(180) for key in KEYS)
+    records.sort(key=lambda seen: int(seen.number))  # stable, so aggregates keep the order inside
+    for key in KEYS:
+        assert [seen.data for seen in records if seen.key == key] == [f"{key}:{number}" for number in range(180)]
+
+
+@pytest.mark.parametrize("options", [{}, {"aggregation_max_bytes": 10_000}], ids=["alone", "aggregated"])
+def test_b12_a_copy_keeps_each_keys_order_across_reshards_of_its_source(kinesis, run, outcome, options):
+    source, copy = kinesis.stream(2), kinesis.stream(3)
+    placed = kinesis.put(source, numbered(KEYS, 0, 40))
+    kinesis.split(source, kinesis.open_shards(source)[0]["ShardId"])
+    placed += kinesis.put(source, numbered(KEYS, 40, 80))
+    one, other = (shard["ShardId"] for shard in kinesis.open_shards(source)[:2])
+    kinesis.client.merge_shards(StreamName=source, ShardToMerge=one, AdjacentShardToMerge=other)
+    placed += kinesis.put(source, numbered(KEYS, 80, 120))
+
+    def build(pipeline):
+        pages = pipeline | ReadFromKinesis(source, until=ends_of(placed))
+        outcome.of(pages, WriteToKinesis(copy, dedup_key=BY_POSITION, **options))
+
+    run(build)
+    each_once(kinesis, copy, outcome, numbered(KEYS, 0, 120))
 
 
 def test_results_are_in_the_global_window_whatever_the_elements_are_in(kinesis, run, outcome):
