@@ -1,13 +1,15 @@
 """Event time downstream of ReadFromKinesis: windows close while it reads, and no page comes too late for its own."""
 
 import json
+import time
 
 import apache_beam as beam
+import pyarrow as pa
 import pytest
 from apache_beam.transforms.window import FixedWindows
 from pages import Log, ends_of, key_of, numbered
 
-from pipelines.kinesis import ReadFromKinesis, StopFile
+from pipelines.kinesis import EventTime, ReadFromKinesis, Record, StopFile
 
 
 @pytest.fixture
@@ -92,4 +94,38 @@ def test_b9_b12_nothing_is_late_while_shards_are_split_and_merged(kinesis, run, 
                 stop.write(ends_of(placed))
 
     run(windows_of(stream, stop, closed), on_tick=tick, deadline_s=30)
+    assert sorted(closed.numbers()) == sorted(place.sequence_number for place in placed)
+
+
+def first_number(page):
+    """Event time: what stands in the data, milliseconds; none where it is no number."""
+    data = [value.decode() for value in page.column("data").to_pylist()]
+    return pa.array([int(text) if text.isdecimal() else None for text in data], pa.int64())
+
+
+def test_event_time_of_a_field_opens_the_windows_and_its_watermark_closes_them(kinesis, run, stop, tmp_path):
+    stream, closed = kinesis.stream(2), Closed(tmp_path)
+    begin_ms = round(time.time() * 1000) - 60_000  # a minute before the records arrive
+    placed = kinesis.put(stream, [Record(b"%d" % (begin_ms + 100 * n), f"key-{n}") for n in range(100)])
+    placed += kinesis.put(stream, [Record(b"no time", f"key-{n}") for n in range(10)])
+
+    def tick(_):
+        if len(closed.numbers()) == len(placed):
+            stop.write(ends_of(placed))
+
+    def build(pipeline):
+        return (
+            pipeline
+            | ReadFromKinesis(stream, "TRIM_HORIZON", stop, event_time=EventTime(first_number, slack_ms=500))
+            | beam.Map(
+                lambda page, at=beam.DoFn.TimestampParam: (at.micros // 1000, page["sequence_number"].to_pylist())
+            )
+            | beam.Filter(lambda stamped: begin_ms <= stamped[0] < begin_ms + 11_000)
+            | beam.Map(lambda stamped: (0, stamped[1]))
+            | beam.WindowInto(FixedWindows(1))
+            | beam.GroupByKey()
+            | beam.ParDo(LogWindows(closed))
+        )
+
+    run(build, on_tick=tick, deadline_s=30)
     assert sorted(closed.numbers()) == sorted(place.sequence_number for place in placed)

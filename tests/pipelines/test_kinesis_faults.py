@@ -7,7 +7,7 @@ import pytest
 from pages import Log, LogPages, each_once, ends_of, numbered
 from stand_ins import KinesisStandIn
 
-from pipelines.kinesis import ReadFromKinesis, StopFile, cursor
+from pipelines.kinesis import ReadFromKinesis, Record, StopFile, cursor
 from pipelines.runtime.errors import CredentialsError, EndpointDownError, NotFoundError
 from pipelines.runtime.processes import Child, free_port, module
 
@@ -176,3 +176,31 @@ def test_endpoint_that_goes_away_ends_the_pipeline_with_its_name(aws_environment
     assert type(error) is EndpointDownError
     assert kinesis.endpoint in one_sentence(error)
     assert "`hydrant up`" in error.fix
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["keeps-limits", "is-refused"])
+def test_b6_b8_limits_are_kept_by_waiting_or_survived(aws_environment, run, log, stop, keeps):
+    command = module("infra.embedded.kinesis_server", "--port", "0", "--limits", "aws")
+    child = Child("a Kinesis with AWS's limits", command)
+    try:
+        endpoint = child.ready()["endpoint"]
+        aws_environment.setenv("AWS_ENDPOINT_URL_KINESIS", endpoint)
+        kinesis = KinesisStandIn(endpoint)
+        stream = kinesis.stream()
+        placed = kinesis.put(stream, [Record(b"x" * 100_000, f"key-{number}") for number in range(30)])
+
+        def tick(_):
+            if (
+                stop.read() is None and len(log.numbers()) >= 60
+            ):  # 6 MB are read, which two seconds of exceptions follow
+                placed.extend(kinesis.put(stream, [Record(b"last", "key")]))
+                stop.write(ends_of(placed))
+
+        def build(pipeline):
+            return pipeline | ReadFromKinesis(stream, until=stop, keep_limits=keeps) | beam.ParDo(LogPages(log))
+
+        metrics = run(build, on_tick=tick)["source"]
+    finally:
+        child.stop()
+    each_once(log, placed)
+    assert (metrics.get("retries", 0) > 0) != keeps

@@ -7,6 +7,7 @@ import pytest
 from pages import Log, LogPages, each_once, ends_of, key_of, numbered
 
 from pipelines.kinesis import ReadFromKinesis, StartingPosition, StopFile
+from pipelines.kinesis.aggregate import aggregate
 from pipelines.kinesis.export import ExportPositions
 from pipelines.kinesis.position_file import read_positions
 from pipelines.kinesis.positions import ShardPosition
@@ -51,7 +52,7 @@ def test_metrics_of_the_source_count_what_was_read(kinesis, run, log):
 def test_until_time_reads_what_arrived_by_then_and_ends(kinesis, run, log):
     stream = kinesis.stream(2)
     placed = kinesis.put(stream, numbered(KEYS, 0, 5))
-    until_ms = round(time.time() * 1000) + 2000
+    until_ms = round(time.time() * 1000) + 5000
 
     def tick(_):
         if time.time() * 1000 < until_ms - 500:
@@ -131,6 +132,62 @@ def test_b1_largest_empty_and_binary_records_arrive_as_they_are(kinesis, run, lo
 
     run(build)
     assert [seen.data.encode("latin-1") for seen in log.records()] == data
+
+
+def test_b16_b17_aggregates_come_as_user_records_also_from_the_middle_of_one(kinesis, run, log):
+    stream = kinesis.stream()
+    users = [Record(b"%d" % number, f"key-{number}") for number in range(12)]
+    aggregates = [aggregate(users[begin : begin + 4]) for begin in range(0, 12, 4)]
+    placed = [place for one in aggregates for place in kinesis.put(stream, [one, Record(b"plain", "p")])]
+    ends = ends_of(placed)
+    every = [data for n in range(3) for data in [*(str(n * 4 + i) for i in range(4)), "plain"]]
+    run(reading(log, stream, until=ends))
+    assert [seen.data for seen in log.records()] == every
+    log.path.unlink()
+    (shard,) = ends
+    start = StartingPosition.after({shard: (placed[2].sequence_number, 1)})
+    run(reading(log, stream, start, ends))
+    assert [seen.data for seen in log.records()] == every[7:]
+    log.path.unlink()
+    start = StartingPosition.at({shard: (placed[2].sequence_number, 1)})
+    run(reading(log, stream, start, ends))
+    assert [seen.data for seen in log.records()] == every[6:]
+
+
+def test_b16_aggregates_stay_as_they_are_when_told_so(kinesis, run, log):
+    stream = kinesis.stream()
+    one = aggregate([Record(b"a", "a"), Record(b"b", "b")])
+    placed = kinesis.put(stream, [one])
+
+    def build(pipeline):
+        return pipeline | ReadFromKinesis(stream, until=ends_of(placed), deaggregate=False) | beam.ParDo(LogPages(log))
+
+    run(build)
+    assert [seen.data.encode("latin-1") for seen in log.records()] == [one.data]
+
+
+@pytest.mark.parametrize("splits", [(8, 1), (1, 8), (8, 3)])
+def test_beam_25975_another_number_of_splits_after_a_restart_loses_nothing(kinesis, run, log, stop, tmp_path, splits):
+    """apache/beam#25975: Java's KinesisIO on Flink loses splits that a savepoint had when it is restored with fewer."""
+    stream = kinesis.stream(8)
+    placed = kinesis.put(stream, numbered(KEYS, 0, 5))
+
+    def build(splits, start, until):
+        def built(pipeline):
+            pages = pipeline | ReadFromKinesis(stream, start, until, desired_num_splits=splits)
+            return pages | beam.ParDo(LogPages(log)) | ExportPositions(tmp_path)
+
+        return built
+
+    def tick(_):
+        if len(log.numbers()) >= 100:
+            stop.write({})
+
+    run(build(splits[0], "TRIM_HORIZON", stop), on_tick=tick)
+    assert len(log.numbers()) >= 100
+    placed += kinesis.put(stream, numbered(KEYS, 5, 8))
+    run(build(splits[1], read_positions(tmp_path).start, ends_of(placed)))
+    each_once(log, placed, in_order=False)
 
 
 def test_drained_pipeline_hands_its_positions_to_the_next(kinesis, run, log, stop, tmp_path):
