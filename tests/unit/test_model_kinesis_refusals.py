@@ -27,7 +27,7 @@ def test_b11_a_shard_is_split_or_merged_once(how: str) -> None:
 )
 def test_what_no_tag_may_be_is_refused_and_none_of_the_request_is_kept(tags: dict[str, str]) -> None:
     service = Service(1)
-    with pytest.raises(KinesisError, match="^Tag ") as error:
+    with pytest.raises(KinesisError, match=r"^Tag ") as error:
         service("AddTagsToStream", Tags=tags)
     assert code_of(error) == "InvalidArgumentException"
     service("AddTagsToStream", Tags={"Ä ö/漢字_.:=+-%@1": "", "my-aws:": "½"})
