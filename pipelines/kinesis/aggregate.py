@@ -1,17 +1,15 @@
 """Aggregation: many records put as one, in the KPL's format (B16)."""
 
-import re
 import sys
 from collections.abc import Iterable
 from typing import Final
 
-from pipelines.kinesis.aggregation_format import DEDUP_TAG, MAX_HASH_KEY, OVERHEAD_BYTES, AggregatedRecord, seal
-from pipelines.kinesis.put import Record
+from pipelines.kinesis.aggregation_format import DEDUP_TAG, OVERHEAD_BYTES, AggregatedRecord, seal
+from pipelines.kinesis.put import Record, refusal
 from pipelines.runtime.errors import ConfigurationError
 
 KPL_MAX_BYTES: Final = 51_200
 """The KPL's own limit of an aggregate (AggregationMaxSize)."""
-_HASH_KEY: Final = re.compile(r"0|([1-9][0-9]{0,38})")
 
 
 class Aggregator:
@@ -52,7 +50,9 @@ class Aggregator:
         Raises:
             ConfigurationError: Kinesis would refuse the record by itself (B3), which it cannot see in an aggregate.
         """
-        _check(record)
+        refused = refusal(record, sys.maxsize)
+        if refused is not None:
+            raise ConfigurationError(refused.message, fix="give it a key that Kinesis takes")
         # Protobuf messages are merged by putting one behind the other, so their sizes add up.
         addition = AggregatedRecord()
         entry = addition.records.add(
@@ -118,19 +118,3 @@ def aggregate(records: Iterable[Record], *, explicit_hash_key: str | None = None
     for record in records:
         aggregator.add(record)
     return aggregator.finish(explicit_hash_key=explicit_hash_key)
-
-
-def _check(record: Record) -> None:
-    key, explicit = record.partition_key, record.explicit_hash_key
-    if not 1 <= len(key) <= 256:
-        message = (
-            f"1 validation error detected: Value '{key}' at 'partitionKey' failed to satisfy constraint: "
-            "Member must have length less than or equal to 256 and greater than or equal to 1"
-        )
-        raise ConfigurationError(message, fix="give the record a partition key of 1 to 256 characters")
-    if explicit is not None and (not _HASH_KEY.fullmatch(explicit) or int(explicit) > MAX_HASH_KEY):
-        message = (
-            "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. "
-            f"Specified value was {explicit}"
-        )
-        raise ConfigurationError(message, fix="give a decimal number without leading zeros, or None")
