@@ -97,6 +97,35 @@ def test_b9_b12_nothing_is_late_while_shards_are_split_and_merged(kinesis, run, 
     assert sorted(closed.numbers()) == sorted(place.sequence_number for place in placed)
 
 
+@pytest.mark.parametrize("splits", [1, 4])
+def test_beam_31085_windows_close_while_shards_are_idle_closed_or_empty(kinesis, run, stop, tmp_path, splits):
+    """apache/beam#31085: with Java's KinesisIO on Flink the watermark stood still, and no window closed."""
+    stream, closed = kinesis.stream(4), Closed(tmp_path)
+    first, *_ = (shard["ShardId"] for shard in kinesis.open_shards(stream))
+    placed = kinesis.put(stream, numbered([key_of(kinesis, stream, first)], 0, 5))
+    kinesis.split(stream, first)  # closed and, once read, empty; three shards never had a record
+    key = key_of(kinesis, stream, kinesis.open_shards(stream)[0]["ShardId"])
+
+    def tick(_):
+        if stop.read() is None:
+            placed.extend(kinesis.put(stream, numbered([key], 5, 6)))
+            if len(closed.rows()) >= 3:
+                stop.write(ends_of(placed))
+
+    def build(pipeline):
+        return (
+            pipeline
+            | ReadFromKinesis(stream, "TRIM_HORIZON", stop, desired_num_splits=splits)
+            | beam.Map(lambda page: (0, page["sequence_number"].to_pylist()))
+            | beam.WindowInto(FixedWindows(1))
+            | beam.GroupByKey()
+            | beam.ParDo(LogWindows(closed))
+        )
+
+    run(build, on_tick=tick, deadline_s=30)
+    assert sorted(closed.numbers()) == sorted(place.sequence_number for place in placed)
+
+
 def first_number(page):
     """Event time: what stands in the data, milliseconds; none where it is no number."""
     data = [value.decode() for value in page.column("data").to_pylist()]
