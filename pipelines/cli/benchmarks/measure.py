@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,16 +53,30 @@ class Measured:
         }
 
 
-def measure(name: str, module: str, arguments: list[str]) -> Measured:
+def measure(
+    name: str,
+    module: str,
+    arguments: list[str],
+    *,
+    python: str = sys.executable,
+    env: Mapping[str, str] | None = None,
+) -> Measured:
     """Runs `python -m module arguments`, whose output is `done` and then `{"records": n, "seconds": s}`.
+
+    Args:
+        name: what it is.
+        module: the contestant.
+        arguments: what it is told.
+        python: the interpreter of the environment it runs in.
+        env: its environment variables; ours when None.
 
     Raises:
         RunnerError: it failed; its last words are in the message.
     """
-    command = [sys.executable, "-m", module, *arguments]
+    command = [python, "-m", module, *arguments]
     clock = SystemClock()
     started_s = clock.monotonic_s()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
         watched = _Watched(process.pid)
         watched.start()
         done_s, output, errors = _read(process, clock)
