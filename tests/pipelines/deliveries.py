@@ -22,6 +22,7 @@ from pipelines.cli.job import DeliveryJob, in_process, load
 from pipelines.firehose.delivery import DeliveryStream
 from pipelines.firehose.errors import parse_line
 from pipelines.firehose.ledger import Account, Entry, RecordId, WriteLedger, account, read_ledger
+from pipelines.kinesis.aggregate import aggregate
 from pipelines.kinesis.page import make_page
 from pipelines.kinesis.put import Placed, Record
 from pipelines.lake.delivered import ObjectInfo, list_infos
@@ -72,6 +73,14 @@ class Declared:
         places = self.aws.kinesis.put(self.stream, records)
         for record, place in zip(records, places, strict=True):
             self.placed[record.data] = (place.shard_id, place.sequence_number, 0)
+        return places
+
+    def put_aggregated(self, data: Sequence[bytes], count: int) -> list[Placed]:
+        """Puts records into the Kinesis stream of one shard, `count` in each KPL aggregate (B16)."""
+        parts = [data[begin : begin + count] for begin in range(0, len(data), count)]
+        places = self.aws.kinesis.put(self.stream, [aggregate([Record(each, "key") for each in part]) for part in parts])
+        for part, place in zip(parts, places, strict=True):
+            self.placed.update({each: (place.shard_id, place.sequence_number, sub) for sub, each in enumerate(part)})
         return places
 
     def pages(self, shards: Sequence[Sequence[Sequence[bytes]]]) -> list[pa.RecordBatch]:

@@ -44,6 +44,20 @@ def test_a3_1_transform_then_conversion_with_errors_of_both_and_backup(aws: Aws,
     assert {f"dt={p['Values'][0]}" for p in partitions} == {each.key.split("/")[1] for each in result.data}
 
 
+def test_a3_1_kpl_aggregates_are_taken_apart_before_anything_else(aws: Aws, run: Run, tmp_path: Path) -> None:
+    declared = declare(aws, columns=COLUMNS, backup="GZIP", ProcessingConfiguration=transform())
+    declared.put_aggregated([row(n, size="huge" if n % 10 == 2 else n) for n in range(400)], 7)
+    declared.put(row(n) for n in range(400, 410))
+    stop = StopFile(f"{tmp_path}/stop.json")
+    stop.write({shard_id: None for shard_id, *_ in declared.placed.values()})
+    run(declared.job("mixed").pipeline("TRIM_HORIZON", stop, ledger=tmp_path))
+    result = found(declared, tmp_path)
+    assert (result.account.delivered, result.account.dropped, result.account.failed) == (288, 41, 81)
+    words = [w for each in result.data for w in pq.read_table(io.BytesIO(each.body)).column("word").to_pylist()]
+    assert len(words) == 288
+    assert "transformed word 399" in words
+
+
 PAGE_BYTES = 10 * len(row(100, padding=10_000))
 
 
