@@ -5,7 +5,7 @@ UV_VERSION = 0.13.9
 UV = .venv-tools/bin/uv
 HYDRANT = .venv/bin/hydrant
 
-.PHONY: setup run test lint bench soak clean
+.PHONY: setup run test test-integration lint bench soak soak-reshard clean
 
 setup: .venv/.locked
 	.venv/bin/python -m pipelines.runtime.prism
@@ -26,6 +26,10 @@ run: setup
 test: setup lint
 	.venv/bin/python -m pytest
 
+# Against LocalStack: one that runs ($LOCALSTACK_ENDPOINT, localhost:4566), else one that Docker starts.
+test-integration: setup
+	.venv/bin/python -m pytest tests/integration
+
 lint: .venv/.locked
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -38,6 +42,9 @@ bench: setup
 
 soak: setup
 	.venv/bin/python tests/soak/many_runs.py
+
+soak-reshard: setup
+	.venv/bin/python tests/soak/reshard.py
 
 clean:
 	rm -rf .venv .venv-tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build *.egg-info

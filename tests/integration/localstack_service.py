@@ -1,0 +1,95 @@
+"""LocalStack for tests: one that runs, or one in Docker for as long as it is needed."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from differences import IMAGE
+
+from pipelines.runtime.processes import Child
+
+_DEFAULT: Final = "http://localhost:4566"
+_SETTINGS: Final = {
+    "SERVICES": "kinesis",
+    "KINESIS_LATENCY": "0",  # ms until a stream is ACTIVE: 500 by default
+    "KINESIS_SHARD_LIMIT": "10000",
+    "LS_LOG": "error",
+}
+_START_S: Final = 240.0
+
+
+@contextmanager
+def localstack_kinesis() -> Iterator[str]:
+    """The endpoint of a LocalStack with Kinesis.
+
+    The one at $LOCALSTACK_ENDPOINT if that is set, else the one at localhost:4566 if it answers, else a container.
+
+    Raises:
+        RuntimeError: there is none, and none can be started; the message says what to do.
+    """
+    named = os.environ.get("LOCALSTACK_ENDPOINT", "")
+    if named and not _has_kinesis(named):
+        message = f"LOCALSTACK_ENDPOINT is {named}, where no LocalStack with Kinesis answers. Start one: {_command()}"
+        raise RuntimeError(message)
+    found = named or (_DEFAULT if _has_kinesis(_DEFAULT) else "")
+    if found:
+        yield found
+    else:
+        with _container() as endpoint:
+            yield endpoint
+
+
+@contextmanager
+def _container() -> Iterator[str]:
+    if shutil.which("docker") is None or _docker("info") is None:
+        message = f"No LocalStack answers at {_DEFAULT}, and no Docker starts one. With Docker: {_command()}"
+        raise RuntimeError(message)
+    name = f"hydrant-localstack-{os.getpid()}"
+    settings = [argument for pair in _SETTINGS.items() for argument in ("--env", "=".join(pair))]
+    # In the foreground of a process that ends with us, however we end, and takes the container along.
+    run = ["docker", "run", "--rm", "--name", name, "--publish", "127.0.0.1::4566", *settings, IMAGE]
+    child = Child("LocalStack", run)
+    try:
+        yield _wait_until_ready(child, name)
+    finally:
+        _docker("rm", "--force", "--volumes", name)
+        child.stop()
+
+
+def _wait_until_ready(child: Child, name: str) -> str:
+    give_up_s = time.monotonic() + _START_S
+    while time.monotonic() < give_up_s:
+        child.check()
+        published = (_docker("port", name, "4566/tcp") or "").splitlines()
+        endpoint = f"http://{published[0]}" if published else ""
+        if endpoint and _has_kinesis(endpoint):
+            return endpoint
+        time.sleep(0.5)
+    message = f"LocalStack is not ready after {_START_S:.0f} s. Look at it: docker logs {name}"
+    raise RuntimeError(message)
+
+
+def _has_kinesis(endpoint: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{endpoint}/_localstack/health", timeout=5) as answer:
+            services = json.load(answer)["services"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return services.get("kinesis", "disabled") != "disabled"
+
+
+def _docker(*arguments: str) -> str | None:
+    """What `docker` prints; None when it fails."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+def _command() -> str:
+    settings = " ".join(f"-e {name}={value}" for name, value in _SETTINGS.items())
+    return f"docker run --rm -p 127.0.0.1:4566:4566 {settings} {IMAGE}"
