@@ -39,6 +39,8 @@ class StreamRestrictionTracker(RestrictionTracker):
         if self._checkpointed or self._refused or self._whole.find(position.shard_id) is None:
             self._refused = True
             return False
+        # A child follows what was claimed of its parent: repeated, the primary would find it at the parent's end again.
+        self._touched.update(s.shard_id for s in self._left.shards if position.shard_id in s.waits_for)
         self._left = self._left.after(position)
         joined = self._whole.with_joined(self._left)
         self._touched.update({position.shard_id}, (s.shard_id for s in joined.shards[len(self._whole.shards) :]))
