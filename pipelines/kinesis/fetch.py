@@ -125,22 +125,22 @@ class Fetcher:
             retries: see `Fetched`.
         """
         if answer.page is None:
+            if expected is not None and answer.next_iterator is None and answer.spoiled is None:
+                gap = self._trimmed(shard, position, "", "what followed it to the shard's end")
+                return Fetched(dataclasses.replace(answer, failures=(gap,)), None, retries)
             return Fetched(answer, expected, retries)
         first = answer.page.column("sequence_number")[0].as_py()
         if expected is None:
             return Fetched(self.unpack(answer, shard), None, retries)
         if first == expected.sequence_number:
             return Fetched(_behind(answer, position, self, shard), None, retries)
-        gap = ReadFailure(
-            "TRIMMED",
-            self.service.stream,
-            shard.shard_id,
-            position.sequence_number,
-            first,
-            f"The record {position.sequence_number} of {shard.shard_id} is past retention: what was put between it and "
-            f"{first} was not read.",
-        )
+        gap = self._trimmed(shard, position, first, f"what was put between it and {first}")
         return Fetched(dataclasses.replace(self.unpack(answer, shard), failures=(gap,)), None, retries)
+
+    def _trimmed(self, shard: Shard, position: ShardPosition, up_to: str, what: str) -> ReadFailure:
+        number = position.sequence_number
+        message = f"The record {number} of {shard.shard_id} is past retention: {what} was not read."
+        return ReadFailure("TRIMMED", self.service.stream, shard.shard_id, number, up_to, message)
 
     def _expired(self, shard: Shard, position: ShardPosition) -> Answer:
         """The end of a shard that the stream has no more.

@@ -294,14 +294,15 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
         if page is not None:
             first_ms, last_ms = self._options.event_time.span_ms(page)
             timestamp = watermark.page(shard.shard_id, first_ms)
+        if page is not None and (self._options.desired_num_splits == 1 or not shard.gated):
+            yield TimestampedValue(page, timestamp)
         if self._options.desired_num_splits > 1:
+            # Behind the page: that the shard has ended may let its children's pages pass.
             item = _gate_item(shard, left, offer, timestamp.micros // 1000)
             if item is not None:
                 yield TaggedOutput(GATED, TimestampedValue((stream, item.encode()), timestamp))
         if page is None:
             return
-        if self._options.desired_num_splits == 1 or not shard.gated:
-            yield TimestampedValue(page, timestamp)
         watermark.delivered(shard.shard_id, last_ms)
         self._metrics.records_out.inc(page.num_rows)
         self._metrics.bytes_out.inc(offer.claim.data_bytes)
