@@ -150,7 +150,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A model of Kinesis Data Streams on the wire.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 for a free one")
-    parser.add_argument("--limits", choices=("off", "aws"), default="off", help="AWS's throughput limits a shard")
+    parser.add_argument(
+        "--limits", choices=("off", "aws"), default="off", help="AWS's limits of throughput and of calls"
+    )
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--account", default="000000000000")
     options = parser.parse_args()

@@ -142,7 +142,7 @@ def _put(stream: Stream, entry: Json, size: int, now_ms: int) -> tuple[Shard, in
         shard = stream.any_shard()
     else:
         shard = stream.shard_for(int(explicit) if explicit is not None else hash_key(key))
-    limits = stream.limits.get(shard.id)
+    limits = stream.limits.get(shard.id) if stream.limited else None
     if limits is not None and not limits.may_put(size, now_ms):
         raise throttled(_rate_exceeded(stream, shard))
     number, arrival_ms = stream.next_number(shard.index, now_ms)

@@ -25,7 +25,7 @@ def sequence_number(ms: int, count: int, shard_index: int) -> int:
     its parents' (B5, B12). `shard_index` keeps numbers of different shards apart, as AWS's do. `NUMBER_STEP` below a
     number is one that no record has and that lies above the number before (B14).
     """
-    return _BASE + (ms << 96) + count * 2 * NUMBER_STEP + shard_index
+    return _BASE + (ms << 96) + (count << 33) + shard_index
 
 
 def shard_id(index: int) -> str:
@@ -65,9 +65,8 @@ class Shard:
     trimmed_bytes: int = 0
     watchers: list[Callable[[], None]] = field(default_factory=list)  # called at each record and at the end
 
-    @property
-    def id(self) -> str:
-        return shard_id(self.index)
+    def __post_init__(self) -> None:
+        self.id = shard_id(self.index)
 
     @property
     def is_open(self) -> bool:
@@ -86,11 +85,18 @@ class Shard:
     ) -> None:
         """Appends a record; `data` is base64 and kept as it is, `size` counts the decoded bytes and the key."""
         seconds, millis = divmod(arrival_ms, 1000)
-        key = b"" if partition_key is None else b',"PartitionKey":' + orjson.dumps(partition_key)
-        self.fragments.append(
-            b'{"SequenceNumber":"%d","ApproximateArrivalTimestamp":%d.%03d,"Data":"%s"%s%s}'
-            % (number, seconds, millis, data.encode(), key, b',"EncryptionType":"KMS"' if is_encrypted else b"")
+        fragment = b'{"SequenceNumber":"%d","ApproximateArrivalTimestamp":%d.%03d,"Data":"%s","PartitionKey":%s}' % (
+            number,
+            seconds,
+            millis,
+            data.encode(),
+            orjson.dumps(partition_key),
         )
+        if partition_key is None:
+            fragment = fragment.replace(b',"PartitionKey":null', b"")
+        if is_encrypted:
+            fragment = fragment[:-1] + b',"EncryptionType":"KMS"}'
+        self.fragments.append(fragment)
         self.numbers.append(number)
         self.arrivals.append(arrival_ms)
         self.ends.append((self.ends[-1] if self.ends else self.trimmed_bytes) + size)
