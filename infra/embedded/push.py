@@ -1,39 +1,15 @@
 """A subscription's events on a connection, for as long as there is somebody who listens (B14)."""
 
-import os
 import selectors
 import socket
 
 import orjson
 
 from infra.embedded import event_stream
+from infra.embedded.bell import Bell
 from infra.embedded.model.errors import KinesisError
 from infra.embedded.model.service import EVENT, Kinesis
 from infra.embedded.model.subscription import LIFE_MS, Subscription
-
-
-class _Bell:
-    """Can be waited for with a selector, and rung from any thread; ringing twice is as good as once."""
-
-    def __init__(self) -> None:
-        self._rung = False
-        self._read, self._write = os.pipe()
-
-    def fileno(self) -> int:
-        return self._read
-
-    def ring(self) -> None:
-        if not self._rung:
-            self._rung = True
-            os.write(self._write, b"!")
-
-    def hush(self) -> None:
-        os.read(self._read, 1)
-        self._rung = False
-
-    def close(self) -> None:
-        os.close(self._read)
-        os.close(self._write)
 
 
 def push(connection: socket.socket, kinesis: Kinesis, subscription: Subscription) -> bool:
@@ -49,7 +25,7 @@ def push(connection: socket.socket, kinesis: Kinesis, subscription: Subscription
         DropConnectionError: ordered by the faults of `kinesis`.
     """
     connection.settimeout(LIFE_MS / 1000)
-    bell = _Bell()
+    bell = Bell()
     try:
         with selectors.DefaultSelector() as selector, subscription.watched(bell.ring):
             selector.register(connection, selectors.EVENT_READ)

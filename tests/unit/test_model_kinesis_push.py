@@ -1,5 +1,6 @@
 """SubscribeToShard on the wire, through boto3."""
 
+import selectors
 import signal
 import socket
 import time
@@ -13,6 +14,8 @@ from botocore.eventstream import EventStreamBuffer
 from botocore.exceptions import EventStreamError
 from kinesis_on_the_wire import advance, client_of, first_shard, order, refused, start, stop
 from urllib3.exceptions import HTTPError
+
+from infra.embedded.bell import Bell
 
 FIRST = "shardId-000000000000"
 HEARTBEAT_S = 5.0
@@ -195,6 +198,20 @@ def test_b14_an_abandoned_connection_frees_its_thread() -> None:
         freed_s.append(until_threads(process.pid, before))
     assert min(freed_s) < HEARTBEAT_S / 2
     stop(process, signal.SIGTERM)
+
+
+def test_a_bell_rings_once_however_often_it_is_rung_and_blocks_nobody() -> None:
+    bell = Bell()
+    with selectors.DefaultSelector() as selector:
+        selector.register(bell, selectors.EVENT_READ)
+        assert selector.select(0) == []
+        for _ in range(2):
+            for _ in range(100_000):  # more than a pipe holds
+                bell.ring()
+            assert len(selector.select(0)) == 1
+            bell.hush()
+            assert selector.select(0) == []
+    bell.close()
 
 
 def test_b14_a_connection_serves_calls_after_a_subscription(
