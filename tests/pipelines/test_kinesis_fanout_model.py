@@ -4,10 +4,13 @@ import json
 import time
 import urllib.request
 
+import apache_beam as beam
 import pytest
 from fanout_story import check, tell
+from pages import Log, LogPages, each_once, ends_of, numbered
 from stand_ins import fresh
 
+from pipelines.kinesis import ReadFromKinesis, StopFile
 from pipelines.kinesis.consumer import consumer_arn
 from pipelines.kinesis.decode import Answer
 from pipelines.kinesis.fanout import FanoutCursor
@@ -22,6 +25,7 @@ from pipelines.runtime.processes import Child, module
 
 SHARD = "shardId-000000000000"
 RECORDS = 1000
+ARN = "arn:aws:kinesis:us-east-1:000000000000:stream"
 
 
 class Subscribed:
@@ -87,6 +91,42 @@ def subscribed(kinesis):
 
 def test_b14_records_put_while_subscribed_arrive_once_in_order_across_a_split(kinesis):
     check(tell(subscription_client, fresh("stream"), RECORDS), RECORDS)
+
+
+def test_b14_a_pipeline_reads_by_fan_out_across_a_split_until_a_stop_file(kinesis, run, tmp_path):
+    stream, log, stop = kinesis.stream(2), Log(tmp_path), StopFile(str(tmp_path / "stop.json"))
+    keys, placed, split = [f"key-{number}" for number in range(20)], [], []
+
+    def tick(_):
+        if len(placed) < RECORDS:
+            placed.extend(kinesis.put(stream, numbered(keys, len(placed), len(placed) + 5)))
+        if len(placed) > RECORDS / 2 and not split:
+            split.append(kinesis.split(stream, SHARD))
+        if len(placed) >= RECORDS and len(log.numbers()) > RECORDS / 2:
+            # The shards that have records to theirs, and whatever else there is until nothing is left in it.
+            stop.write(ends_of(placed))
+
+    read = ReadFromKinesis(stream, until=stop, consumer="teller")
+    run(lambda pipeline: pipeline | read | beam.ParDo(LogPages(log)), on_tick=tick)
+    each_once(log, placed)
+    assert len(log.by_shard()) == 4
+    consumers = kinesis.client.list_stream_consumers(StreamARN=f"{ARN}/{stream}")["Consumers"]
+    assert [consumer["ConsumerName"] for consumer in consumers] == ["teller"]
+
+
+def test_b14_a_pipeline_that_reads_by_fan_out_ends_when_nothing_is_left(kinesis, run, tmp_path):
+    stream, log, stop = kinesis.stream(), Log(tmp_path), StopFile(str(tmp_path / "stop.json"))
+    placed = kinesis.put(stream, numbered(["key"], 0, 50))
+    later = []
+
+    def tick(_):
+        if log.numbers() and not later:
+            later.extend(kinesis.put(stream, numbered(["key"], 50, 60)))
+            stop.write({SHARD: None})
+
+    read = ReadFromKinesis(stream, until=stop, consumer="teller")
+    run(lambda pipeline: pipeline | read | beam.ParDo(LogPages(log)), on_tick=tick)
+    each_once(log, placed + later)
 
 
 def test_b14_a_subscription_that_has_run_its_five_minutes_is_renewed(subscribed):
