@@ -77,11 +77,13 @@ RECORDS = st.lists(
 )
 
 
-@given(records=RECORDS, behind=st.integers(0, 10**9))
-@settings(max_examples=150)
-def test_b8_b9_body_and_botocores_own_answer_give_equal_pages(records, behind):
+@given(records=RECORDS, behind=st.integers(0, 10**9), pay_bytes=st.sampled_from([0, decode.COLUMNS_PAY_BYTES]))
+@settings(max_examples=300)
+def test_b8_b9_body_and_botocores_own_answer_give_equal_pages(records, behind, pay_bytes):
     body = body_of(records, MillisBehindLatest=behind)
-    fast = decode_answer({BODY: json.dumps(body).encode()}, SHARD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode, "COLUMNS_PAY_BYTES", pay_bytes)
+        fast = decode_answer({BODY: json.dumps(body).encode()}, SHARD)
     # What botocore's parser makes of the body: bytes, and times as datetime.
     response = {"status_code": 200, "headers": {}, "body": json.dumps(body).encode()}
     slow = decode_answer(create_parser("json").parse(response, SHAPE), SHARD)
@@ -126,8 +128,14 @@ def test_a_body_that_arrow_does_not_read_is_read_record_by_record(indent):
     assert answer.page["data"].to_pylist() == [b"a\nb"] * 3
 
 
-def test_b8_the_columns_are_what_usually_decides(monkeypatch):
+def test_b8_the_columns_are_what_decides_of_a_large_answer(monkeypatch):
     monkeypatch.setattr(decode, "make_page", None)
+    body = body_of([("17", b"a" * n, "key", 1_700_000_000_123) for n in range(300)])
+    assert decode_answer({BODY: json.dumps(body).encode()}, SHARD).data_bytes == 300 * 299 // 2
+
+
+def test_b8_a_small_answer_is_not_worth_columns(monkeypatch):
+    monkeypatch.setattr(decode, "_columns", None)
     body = body_of([("17", b"a" * n, "key", 1_700_000_000_123) for n in range(9)])
     assert decode_answer({BODY: json.dumps(body).encode()}, SHARD).data_bytes == 36
 
@@ -160,7 +168,7 @@ def test_b10_closed_shard_names_its_children(answering):
         answer = StreamService("s", client).get(SHARD, "it")
         assert answer.page is None
         assert answer.next_iterator is None
-        assert answer.children == (ShardInfo("c", ("a", "b")),)
+        assert answer.children == (ShardInfo("c", ("a", "b"), hash_range=(0, 9)),)
 
 
 @pytest.mark.parametrize(
