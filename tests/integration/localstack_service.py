@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -52,13 +53,14 @@ def _container() -> Iterator[str]:
         raise RuntimeError(message)
     name = f"hydrant-localstack-{os.getpid()}"
     settings = [argument for pair in _SETTINGS.items() for argument in ("--env", "=".join(pair))]
-    # In the foreground of a process that ends with us, however we end, and takes the container along.
     run = ["docker", "run", "--rm", "--name", name, "--publish", "127.0.0.1::4566", *settings, IMAGE]
-    child = Child("LocalStack", run)
+    # A process that ends with us, however we end, and takes the container along: as the first process of its container,
+    # LocalStack does not heed the SIGTERM that `docker run` would pass on.
+    remove = f"docker rm --force --volumes {name} >/dev/null 2>&1"
+    child = Child("LocalStack", ["sh", "-c", f"trap '{remove}' EXIT TERM; {shlex.join(run)} & wait $!"])
     try:
         yield _wait_until_ready(child, name)
     finally:
-        _docker("rm", "--force", "--volumes", name)
         child.stop()
 
 
