@@ -7,6 +7,7 @@ from pipelines.kinesis.cursor import ShardCursor
 from pipelines.kinesis.fetch import Shard
 from pipelines.kinesis.positions import ShardPosition
 from pipelines.kinesis.restriction import ShardRange
+from pipelines.kinesis.until import EndNumbers
 
 MakeCursor = Callable[[Shard, ShardPosition], ShardCursor]
 
@@ -22,6 +23,7 @@ class CursorCache:
         self._make = make
         self._cursors: dict[str, ShardCursor] = {}
         self._lock = threading.Lock()
+        self._end_known: tuple[EndNumbers | None, float] = (None, 0.0)
 
     def take(self, shard: ShardRange) -> ShardCursor:
         """A cursor at the start of `shard` for the caller alone."""
@@ -31,6 +33,13 @@ class CursorCache:
             return self._make(Shard(shard.shard_id, shard.hash_range), shard.start)
         cursor.move_to(shard.start)
         return cursor
+
+    def end_known_s(self, numbers: EndNumbers | None, now_s: float) -> float:
+        """Since when, by `now_s`, reading ends at `numbers`: a process finds out once, however many readers it has."""
+        with self._lock:
+            if numbers != self._end_known[0]:
+                self._end_known = (numbers, now_s)
+            return self._end_known[1]
 
     def give(self, shard_id: str, cursor: ShardCursor) -> None:
         """Keeps `cursor` for the next `take` of `shard_id`."""

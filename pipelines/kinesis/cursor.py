@@ -7,7 +7,7 @@ there, and an answer that nobody claimed is simply offered again.
 import dataclasses
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, Final, Protocol, TypeVar
 
@@ -73,6 +73,9 @@ class ShardCursor(Protocol):
     def children(self) -> tuple[ShardInfo, ...] | None:
         """The shards that follow this one, from ListShards; None when the call failed and is made again later."""
 
+    def listed(self) -> Sequence[ShardInfo] | None:
+        """Every shard of the stream, from ListShards; None when the call failed and is made again later."""
+
     def close(self) -> None:
         """Nobody will peek any more."""
 
@@ -118,8 +121,9 @@ class Cursor:
         self._asked_ms = 0
         self._call_asked = (0.0, 0)
         now_s = clock.monotonic_s()
-        self._reads = TokenBucket.full(READS_PER_S, now_s) if limited else None
-        self._bytes = TokenBucket.full(BYTES_PER_S, now_s) if limited else None
+        # Nothing is saved up: a burst and what follows it would be more than a second's worth within a second.
+        self._reads = TokenBucket.full(READS_PER_S, 1, now_s) if limited else None
+        self._bytes = TokenBucket.full(BYTES_PER_S, 0, now_s) if limited else None
         self._pause_s = 0.0
         self._failures = 0
         self._failing_since_s: float | None = None
@@ -151,12 +155,18 @@ class Cursor:
         return self._take(call)
 
     def children(self) -> tuple[ShardInfo, ...] | None:
-        if self._failures and self._clock.monotonic_s() < self.ready_s:
-            return None
-        return self._attempt(lambda: self._fetcher.service.children(self._shard.shard_id))
+        return self._listing(lambda: self._fetcher.service.children(self._shard.shard_id))
+
+    def listed(self) -> Sequence[ShardInfo] | None:
+        return self._listing(self._fetcher.service.shards)
 
     def close(self) -> None:
         self._call = None
+
+    def _listing(self, call: Callable[[], _T]) -> _T | None:
+        if self._failures and self._clock.monotonic_s() < self.ready_s:
+            return None
+        return self._attempt(call)
 
     def _ask(self) -> None:
         """Makes the next call, if it is time to."""
@@ -190,7 +200,8 @@ class Cursor:
         answer, fetched = taken
         self.retries += fetched.retries
         self._expected = None if answer.reached else fetched.expected
-        if self._bytes is not None:
+        if self._reads is not None and self._bytes is not None:
+            self._reads.take(fetched.retries)
             self._bytes.take(answer.data_bytes)
         self._rest(answer)
         if not answer.reached and answer.next_iterator is not None and not answer.failures:

@@ -9,9 +9,9 @@ import random
 import re
 import weakref
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pipelines.kinesis.cursor import FAILURE_BUDGET_S, Cursor
 from pipelines.kinesis.decode import Answer, decode_body
@@ -41,6 +41,9 @@ _NOWHERE: Final = "0"
 
 # Within a JSON string a quotation mark has a backslash before it, so this is found as a member's name alone.
 _CONTINUATION: Final = re.compile(rb'"ContinuationSequenceNumber"\s*:\s*"([0-9]+)"')
+
+
+_T = TypeVar("_T")
 
 
 class FanoutCursor:
@@ -131,15 +134,10 @@ class FanoutCursor:
         return answer
 
     def children(self) -> tuple[ShardInfo, ...] | None:
-        if self._clock.monotonic_s() < self._retry_s:
-            return None
-        try:
-            children = self._fetcher.service.children(self._shard.shard_id)
-        except TransientError as error:
-            self._back_off(error)
-            return None
-        self._recovered()
-        return children
+        return self._listing(lambda: self._fetcher.service.children(self._shard.shard_id))
+
+    def listed(self) -> Sequence[ShardInfo] | None:
+        return self._listing(self._fetcher.service.shards)
 
     def close(self) -> None:
         """Ends the subscription and its thread; `peek` would make another."""
@@ -148,6 +146,17 @@ class FanoutCursor:
             self._not_before(self._subscription.opened_s)
             self._end_subscription()
             self._subscription = None
+
+    def _listing(self, call: Callable[[], _T]) -> _T | None:
+        if self._clock.monotonic_s() < self._retry_s:
+            return None
+        try:
+            found = call()
+        except TransientError as error:
+            self._back_off(error)
+            return None
+        self._recovered()
+        return found
 
     def _following(self) -> Answer | None:
         """What came next, of records or not; None when nothing has."""

@@ -1,10 +1,10 @@
 """The gate: pages of shards that descend from a merge across restrictions, in order behind their parents' pages.
 
 A merge's child must come behind both parents (B12). When two restrictions read the parents, neither knows when the
-other is done, and a splittable DoFn has no state to tell. So the child is read by the one that reads the parent of the
-smaller id, its pages and those of its descendants go through this gate, and each restriction marks the end of a shard
-that the gate has to know of. All of a stream's gated pages meet under one key: the release of a child and that of its
-own child must not overtake each other.
+other is done, and a splittable DoFn has no state to tell. So the child is read by the one that reads its owner, the
+parent that took its first hash key, its pages and those of its descendants go through this gate, and each restriction
+marks the end of a shard that the gate has to know of. All of a stream's gated pages meet under one key: the release of
+a child and that of its own child must not overtake each other.
 
 Every item names the position that it follows, so the gate puts a shard's items in order whatever order the runner
 brings them in, and drops one that comes twice.

@@ -4,7 +4,8 @@
 so the same reader serves the splittable DoFn, where a claim can fail, and a plain loop, where it cannot.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,11 +18,11 @@ from pipelines.kinesis.cursor import Cursor, ShardCursor
 from pipelines.kinesis.decode import Answer
 from pipelines.kinesis.failures import ReadFailure
 from pipelines.kinesis.fetch import Fetcher, with_page
-from pipelines.kinesis.lineage import ShardInfo
+from pipelines.kinesis.lineage import ShardInfo, lineage
 from pipelines.kinesis.positions import StartingPosition
 from pipelines.kinesis.restriction import Claim, Restriction, ShardRange, initial
 from pipelines.kinesis.service import StreamService, one_attempt_client
-from pipelines.kinesis.until import SLACK_MS, ShardEnd, StopFile, Until, check_until, end_of
+from pipelines.kinesis.until import SLACK_MS, EndNumbers, ShardEnd, StopFile, Until, check_until, end_of
 from pipelines.runtime import aws
 from pipelines.runtime.clock import Clock, SystemClock
 from pipelines.runtime.errors import InvalidDataError
@@ -70,7 +71,7 @@ class Reader:
         self._cache = cache
         self._clock = clock
         self._until = until
-        self._end_known_s: tuple[Mapping[str, str | None] | None, float] = (None, 0.0)
+        self._end_known_s = -math.inf
         self._cursors: dict[str, ShardCursor] = {}
         self._last = ""
 
@@ -89,7 +90,7 @@ class Reader:
             shards = sorted(restriction.readable(), key=lambda shard: (shard.shard_id <= self._last, shard.shard_id))
             until = self._read_until()
             for shard in shards:
-                offer = self._offer(shard, self._cursor(shard), end_of(shard.shard_id, until))
+                offer = self._offer(restriction, shard, self._cursor(shard), end_of(shard.shard_id, until))
                 if offer is not None:
                     self._last = shard.shard_id
                     return offer
@@ -126,12 +127,11 @@ class Reader:
             cursor.close()
         self._cursors.clear()
 
-    def _read_until(self) -> int | Mapping[str, str | None] | None:
+    def _read_until(self) -> int | EndNumbers | None:
         if not isinstance(self._until, StopFile):
             return self._until
         until = self._until.read()
-        if until != self._end_known_s[0]:
-            self._end_known_s = (until, self._clock.monotonic_s())
+        self._end_known_s = self._cache.end_known_s(until, self._clock.monotonic_s())
         return until
 
     def _cursor(self, shard: ShardRange) -> ShardCursor:
@@ -142,27 +142,29 @@ class Reader:
             cursor.move_to(shard.start)
         return cursor
 
-    def _offer(self, shard: ShardRange, cursor: ShardCursor, end: ShardEnd) -> Offer | None:
+    def _offer(self, restriction: Restriction, shard: ShardRange, cursor: ShardCursor, end: ShardEnd) -> Offer | None:
         if end.kind == "NOW":
             return Offer(Claim(shard.shard_id, ends=True), drained=False)
         if end.kind == "AT_SEQUENCE_NUMBER" and shard.start.order >= end.order:
-            return _ended(shard.shard_id, cursor.children())
+            return _ended(restriction, shard, cursor)
         answer = cursor.peek()
         if answer is None:
             return None
         if answer.reached:
-            return self._page_offer(shard, cursor, answer, end)
+            return self._page_offer(restriction, shard, cursor, answer, end)
         if answer.next_iterator is None:
-            return _ended(shard.shard_id, answer.children or cursor.children(), answer.failures)
+            return _ended(restriction, shard, cursor, answer)
         if end.kind == "CAUGHT_UP" and self._is_caught_up(answer, cursor):
-            return _ended(shard.shard_id, cursor.children())
+            return _ended(restriction, shard, cursor)
         if end.kind == "AT_TIMESTAMP" and self._passed(answer, cursor, end.value):
             return Offer(Claim(shard.shard_id, ends=True))
         return None
 
-    def _page_offer(self, shard: ShardRange, cursor: ShardCursor, answer: Answer, end: ShardEnd) -> Offer | None:
+    def _page_offer(
+        self, restriction: Restriction, shard: ShardRange, cursor: ShardCursor, answer: Answer, end: ShardEnd
+    ) -> Offer | None:
         position, page = answer.end, answer.page
-        children: tuple[ShardInfo, ...] | None = answer.children
+        followers: _Followers | None = ((), ())
         ends = drained = answer.next_iterator is None
         if end.kind == "AT_SEQUENCE_NUMBER":
             page = _up_to(page, end.value)
@@ -176,23 +178,24 @@ class Reader:
         stops = shard.stop is not None and position.order >= shard.stop.order
         if shard.stop is not None and stops:
             # The rest of the shard, and what follows it, belongs to another restriction.
-            page, position, children, ends = _up_to(page, int(shard.stop.sequence_number)), shard.stop, (), True
-        elif ends and not children and (drained or end.kind != "AT_TIMESTAMP"):
-            children = cursor.children()
-            if children is None:
-                return None
+            page, position, ends = _up_to(page, int(shard.stop.sequence_number)), shard.stop, True
+        elif ends and (drained or end.kind != "AT_TIMESTAMP"):
+            followers = _followers(restriction, shard, cursor, answer)
+        if followers is None:
+            return None
         if page is not None and answer.page is not None and page.num_rows < answer.page.num_rows:
             answer = with_page(answer, page)
         span_ms = 0
         if answer.page is not None:
             arrival = pc.min_max(answer.page.column("arrival_ms")).as_py()
             span_ms = arrival["max"] - arrival["min"]
-        claim = Claim(shard.shard_id, position, ends, children or (), answer.millis_behind, answer.data_bytes, span_ms)
+        children, line = followers
+        claim = Claim(shard.shard_id, position, ends, children, answer.millis_behind, answer.data_bytes, span_ms, line)
         return Offer(claim, answer.page, answer.failures, drained=not stops)
 
     def _is_caught_up(self, answer: Answer, cursor: ShardCursor) -> bool:
         """Nothing was left when the end was known: what was asked for before says nothing of that."""
-        return answer.caught_up and cursor.asked_s >= self._end_known_s[1]
+        return answer.caught_up and cursor.asked_s > self._end_known_s
 
     def _passed(self, answer: Answer, cursor: ShardCursor, timestamp_ms: int) -> bool:
         age_ms = round((self._clock.monotonic_s() - cursor.asked_s) * 1000)
@@ -206,10 +209,45 @@ def _up_to(page: pa.RecordBatch | None, sequence_number: int) -> pa.RecordBatch 
     return page.slice(0, sum(int(number) <= sequence_number for number in numbers))
 
 
+_Followers = tuple[tuple[ShardInfo, ...], tuple[ShardInfo, ...]]
+
+
+def _followers(
+    restriction: Restriction, shard: ShardRange, cursor: ShardCursor, answer: Answer | None
+) -> _Followers | None:
+    """The children of a shard that has ended; and the lineage of all that is read here, where they do not say enough.
+
+    Args:
+        restriction: what is read here.
+        shard: that has ended.
+        cursor: of the shard.
+        answer: its last one; None where reading ends before that.
+
+    Returns:
+        None when a call failed and is made again later.
+    """
+    is_expired = answer is not None and any(failure.kind == "EXPIRED" for failure in answer.failures)
+    children = answer.children if answer and (answer.children or is_expired) else cursor.children()
+    if children is None:
+        return None
+    if not is_expired and all(restriction.find(parent) is not None for child in children for parent in child.parents):
+        return children, ()
+    # Asked for anew: whoever is read here and is not in the list has expired, and did not come later.
+    listed = cursor.listed()
+    if listed is None:
+        return None
+    return children, lineage({here.shard_id: here.hash_range for here in restriction.shards}, listed)
+
+
 def _ended(
-    shard_id: str, children: tuple[ShardInfo, ...] | None, failures: tuple[ReadFailure, ...] = ()
+    restriction: Restriction, shard: ShardRange, cursor: ShardCursor, answer: Answer | None = None
 ) -> Offer | None:
-    return None if children is None else Offer(Claim(shard_id, ends=True, children=children), None, failures)
+    followers = _followers(restriction, shard, cursor, answer)
+    if followers is None:
+        return None
+    children, line = followers
+    claim = Claim(shard.shard_id, ends=True, children=children, lineage=line)
+    return Offer(claim, None, answer.failures if answer else ())
 
 
 def start_of(service: StreamService, start: StartingPosition, clock: Clock) -> Restriction:

@@ -4,13 +4,13 @@ Shards connected by parentage stay in one restriction, so that a parent is read 
 """
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import orjson
 
-from pipelines.kinesis.lineage import HashRange, ShardInfo, ancestors, groups
+from pipelines.kinesis.lineage import HashRange, ShardInfo, ancestors, groups, owner
 from pipelines.kinesis.positions import SHARD_END, TRIM_HORIZON, ShardPosition, StartingPosition
 from pipelines.runtime.errors import InvalidDataError
 
@@ -35,6 +35,8 @@ class Claim:
         millis_behind: how far the page is behind the shard's tip (B9); None when unknown.
         data_bytes: sum of the data of the page's records.
         span_ms: the time within which they arrived.
+        lineage: the restriction's shards and all that descends from them, as far as they are listed, parents before
+            their children; where the shard has expired, or a parent of its children is not in the restriction.
     """
 
     shard_id: str
@@ -44,6 +46,7 @@ class Claim:
     millis_behind: int | None = None
     data_bytes: int = 0
     span_ms: int = 0
+    lineage: tuple[ShardInfo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +160,9 @@ class Restriction:
     def after(self, claim: Claim) -> Self:
         """What is left when `claim` was taken.
 
-        A child joins when its parent ends, and waits while its other parent is still read here. A merge's child whose
-        parents are read in two restrictions joins the one that reads the parent of the smaller id, and is gated; so is
+        A child joins when its parent ends, and waits while its other parent is still to be read here: if that one has
+        not come yet because reading lags behind in its ancestors, it joins by `lineage` and waits itself. A merge's
+        child whose parents are read in two restrictions joins the one that reads its `owner`, and is gated; so is
         everything that descends from it.
 
         Raises:
@@ -182,19 +186,9 @@ class Restriction:
         ranges[shard.shard_id] = shard
         if not shard.done:
             return dataclasses.replace(self, shards=tuple(ranges.values()))
-        gated = {range_.shard_id for range_ in ranges.values() if range_.gated}
+        for joining in _joining(ranges, shard, claim):
+            ranges[joining.shard_id] = joining
         del ranges[shard.shard_id]
-        for child in claim.children:
-            others = [parent for parent in child.parents if parent != shard.shard_id]
-            is_near = all(parent in ranges for parent in others)
-            if child.shard_id not in ranges and (is_near or shard.shard_id == min(child.parents)):
-                ranges[child.shard_id] = ShardRange(
-                    child.shard_id,
-                    TRIM_HORIZON,
-                    waits_for=child.parents,
-                    gated=not is_near or not gated.isdisjoint(child.parents),
-                    hash_range=child.hash_range,
-                )
         gone = {shard.shard_id}.union(*(range_.waits_for for range_ in ranges.values())) - ranges.keys()
         return dataclasses.replace(
             self,
@@ -217,6 +211,28 @@ class Restriction:
             dataclasses.replace(shard, stop=stops.get(shard.shard_id, shard.stop or SHARD_END)) for shard in self.shards
         ]
         return dataclasses.replace(self, shards=tuple(shards))
+
+
+def _joining(ranges: Mapping[str, ShardRange], ended: ShardRange, claim: Claim) -> Iterator[ShardRange]:
+    """What joins `ranges` as `ended`, which is one of them, has come to its end."""
+    family = dict(ranges)
+    told = {info.shard_id: info.hash_range for info in claim.lineage}
+    for info in (*claim.lineage, *claim.children):
+        parents = [family[parent] for parent in info.parents if parent in family]
+        if info.shard_id in family or not parents:
+            continue
+        is_near = len(parents) == len(info.parents)
+        hash_ranges = {parent.shard_id: parent.hash_range or told.get(parent.shard_id) for parent in parents}
+        if not is_near and owner(info, hash_ranges) not in family:
+            continue
+        family[info.shard_id] = ShardRange(
+            info.shard_id,
+            TRIM_HORIZON,
+            waits_for=info.parents,
+            gated=not is_near or any(parent.gated for parent in parents),
+            hash_range=info.hash_range,
+        )
+        yield family[info.shard_id]
 
 
 def _rate(claim: Claim, before: float | None) -> float | None:

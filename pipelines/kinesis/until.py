@@ -12,6 +12,8 @@ import orjson
 from pipelines.kinesis.positions import ShardPosition
 from pipelines.runtime.errors import ConfigurationError
 
+EndNumbers = Mapping[str, "str | None"]
+"""By shard id the sequence number behind which reading ends, or None for as soon as nothing is left."""
 SLACK_MS: Final = 1_000
 """How far arrival times may run against the order of sequence numbers and against our clock (B9)."""
 

@@ -20,9 +20,9 @@ class TokenBucket:
     at_s: float
 
     @classmethod
-    def full(cls, rate: float, now_s: float) -> "TokenBucket":
-        """A full bucket that holds a second's worth."""
-        return cls(rate, rate, rate, now_s)
+    def full(cls, rate: float, size: float, now_s: float) -> "TokenBucket":
+        """A full bucket."""
+        return cls(rate, size, size, now_s)
 
     def wait_s(self, amount: float, now_s: float) -> float:
         """Seconds until `amount` is there; a full bucket is enough for more than it holds."""

@@ -1,21 +1,31 @@
 """A client of a stream in memory, for tests of the reader: shard trees, faults, small pages, no threads, no HTTP."""
 
+import base64
 import itertools
+import json
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from pipelines.kinesis.decode import BODY
 from pipelines.runtime.clock import ManualClock
+
+HASH_KEYS = 2**128
 
 
 @dataclass
 class Shard:
+    """Records are (sequence number, data, partition key, arrival in ms); `trimmed` ones came before and are gone."""
+
+    hash_range: tuple[int, int]
     parents: tuple[str, ...] = ()
     closed: bool = False
     records: list[tuple[int, bytes, str, int]] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
+    trimmed: int = 0
+    expired: bool = False
 
 
 def client_error(code: str, operation: str = "GetRecords", status: int = 400) -> ClientError:
@@ -42,7 +52,9 @@ class AtOnce(Executor):
 class FakeKinesis:
     """Speaks list_shards, get_shard_iterator and get_records as boto3's client does.
 
-    `faults` are raised by the next calls, one a call. `tell_children` off leaves ChildShards out.
+    `faults` are raised by the next calls, one a call. The next `spoiled` answers of get_records come as a body that
+    cannot be decoded. `tell_children` off leaves ChildShards out. `reads` are the times of get_records in seconds, and
+    the bytes of data that each call gave.
     """
 
     def __init__(self, clock: ManualClock, shards: int = 1, *, page_records: int = 3, list_page: int = 2) -> None:
@@ -51,66 +63,115 @@ class FakeKinesis:
         self.list_page = list_page
         self.tell_children = True
         self.faults: list[Exception] = []
+        self.spoiled = 0
         self.calls: list[str] = []
         self.iterators: list[dict[str, object]] = []
+        self.reads: list[tuple[float, int]] = []
         self._numbers = itertools.count(49_600_000_000_000_000_000_000_000_000_000_000_000, 7)
         self._ids = itertools.count()
         self.shards: dict[str, Shard] = {}
-        for _ in range(shards):
-            self._add(())
+        for index in range(shards):  # B4
+            self._add((), (HASH_KEYS * index // shards, HASH_KEYS * (index + 1) // shards - 1))
 
-    def _add(self, parents: tuple[str, ...]) -> str:
+    def _add(self, parents: tuple[str, ...], hash_range: tuple[int, int]) -> str:
         shard_id = f"shardId-{next(self._ids):012d}"
-        self.shards[shard_id] = Shard(parents)
+        self.shards[shard_id] = Shard(hash_range, parents)
         for parent in parents:
             self.shards[parent].closed = True
             self.shards[parent].children.append(shard_id)
         return shard_id
 
-    def put(self, shard_id: str, count: int = 1) -> list[str]:
+    # What happens to the stream.
+
+    def put(self, shard_id: str, count: int = 1, data: bytes | None = None) -> list[str]:
+        """Records whose data is `data`, or their sequence number."""
+        assert not self.shards[shard_id].closed
         numbers = []
         for _ in range(count):
             number = next(self._numbers)
-            record = (number, str(number).encode(), f"key-{number}", self.clock.now_ms())
+            record = (number, str(number).encode() if data is None else data, f"key-{number}", self.clock.now_ms())
             self.shards[shard_id].records.append(record)
             numbers.append(str(number))
         return numbers
 
     def split(self, shard_id: str) -> tuple[str, str]:
-        return self._add((shard_id,)), self._add((shard_id,))
+        assert not self.shards[shard_id].closed
+        low, high = self.shards[shard_id].hash_range
+        middle = (low + high) // 2
+        return self._add((shard_id,), (low, middle)), self._add((shard_id,), (middle + 1, high))
 
     def merge(self, first: str, second: str) -> str:
-        return self._add((first, second))
+        """Of neighbours, in either order (B11)."""
+        (low, end), (begin, high) = sorted(self.shards[shard_id].hash_range for shard_id in (first, second))
+        assert end + 1 == begin
+        assert not self.shards[first].closed
+        assert not self.shards[second].closed
+        return self._add((first, second), (low, high))
+
+    def close(self, shard_id: str) -> None:
+        """No record follows, and no shard: so reading comes to an end."""
+        self.shards[shard_id].closed = True
+
+    def trim(self, shard_id: str, count: int) -> None:
+        """The oldest records of a shard leave it (B13)."""
+        shard = self.shards[shard_id]
+        assert count <= len(shard.records)
+        del shard.records[:count]
+        shard.trimmed += count
+
+    def expire(self, shard_id: str) -> None:
+        """A closed shard leaves the stream (B12)."""
+        assert self.shards[shard_id].closed
+        self.shards[shard_id].expired = True
+
+    # What is known of it.
 
     def open_shards(self) -> list[str]:
-        return [shard_id for shard_id, shard in self.shards.items() if not shard.closed]
+        """In the order of their hash keys: neighbours stand beside each other."""
+        found = [shard_id for shard_id, shard in self.shards.items() if not shard.closed]
+        return sorted(found, key=lambda shard_id: self.shards[shard_id].hash_range)
 
     def all_numbers(self) -> list[str]:
-        return sorted(str(record[0]) for shard in self.shards.values() for record in shard.records)
+        """Of what is still to be had."""
+        found = (shard for shard in self.shards.values() if not shard.expired)
+        return sorted(str(record[0]) for shard in found for record in shard.records)
+
+    # boto3's client.
 
     def _call(self, name: str) -> None:
         self.calls.append(name)
         if self.faults:
             raise self.faults.pop(0)
 
+    def _shard(self, shard_id: str, operation: str) -> Shard:
+        if shard_id not in self.shards or self.shards[shard_id].expired:
+            raise client_error("ResourceNotFoundException", operation)
+        return self.shards[shard_id]
+
     def list_shards(self, StreamName=None, NextToken=None):
         self._call("list_shards")
         assert (StreamName is None) != (NextToken is None)
         begin = int(NextToken or 0)
         rows = []
-        for shard_id, shard in list(self.shards.items())[begin : begin + self.list_page]:
-            row = {"ShardId": shard_id, "SequenceNumberRange": {"StartingSequenceNumber": "0"}}
+        listed = [(shard_id, shard) for shard_id, shard in self.shards.items() if not shard.expired]
+        for shard_id, shard in listed[begin : begin + self.list_page]:
+            row = {
+                "ShardId": shard_id,
+                "HashKeyRange": _hash_key_range(shard),
+                "SequenceNumberRange": {"StartingSequenceNumber": "0"},
+            }
             if shard.closed:
                 row["SequenceNumberRange"]["EndingSequenceNumber"] = "9"
             row |= dict(zip(("ParentShardId", "AdjacentParentShardId"), shard.parents, strict=False))
             rows.append(row)
         following = begin + self.list_page
-        return {"Shards": rows} | ({"NextToken": str(following)} if following < len(self.shards) else {})
+        return {"Shards": rows} | ({"NextToken": str(following)} if following < len(listed) else {})
 
     def get_shard_iterator(self, **arguments):
         self._call("get_shard_iterator")
         self.iterators.append(arguments)
-        records = self.shards[arguments["ShardId"]].records
+        shard = self._shard(arguments["ShardId"], "GetShardIterator")
+        records = shard.records
         number = int(arguments.get("StartingSequenceNumber", 0))
         match arguments["ShardIteratorType"]:
             case "TRIM_HORIZON":
@@ -121,13 +182,15 @@ class FakeKinesis:
                 index = sum(record[0] <= number for record in records)
             case "AT_TIMESTAMP":
                 index = sum(record[3] < arguments["Timestamp"].timestamp() * 1000 for record in records)
-        return {"ShardIterator": f"{arguments['ShardId']}|{index}"}
+        return {"ShardIterator": f"{arguments['ShardId']}|{shard.trimmed + index}"}
 
-    def get_records(self, ShardIterator):
+    def get_records(self, ShardIterator, Limit=10_000):
+        self.reads.append((self.clock.monotonic_s(), 0))
         self._call("get_records")
         shard_id, index = ShardIterator.split("|")
-        shard, begin = self.shards[shard_id], int(index)
-        taken = shard.records[begin : begin + self.page_records]
+        shard = self._shard(shard_id, "GetRecords")
+        begin = max(int(index) - shard.trimmed, 0)
+        taken = shard.records[begin : begin + min(Limit, self.page_records)]
         end = begin + len(taken)
         drained = end == len(shard.records)
         answer = {
@@ -143,9 +206,35 @@ class FakeKinesis:
             "MillisBehindLatest": 0 if drained else max(1, self.clock.now_ms() - shard.records[end][3]),
         }
         if not (drained and shard.closed):
-            answer["NextShardIterator"] = f"{shard_id}|{end}"
+            answer["NextShardIterator"] = f"{shard_id}|{shard.trimmed + end}"
         elif self.tell_children:
             answer["ChildShards"] = [
-                {"ShardId": child, "ParentShards": list(self.shards[child].parents)} for child in shard.children
+                {
+                    "ShardId": child,
+                    "ParentShards": list(self.shards[child].parents),
+                    "HashKeyRange": _hash_key_range(self.shards[child]),
+                }
+                for child in shard.children
             ]
+        self.reads[-1] = (self.clock.monotonic_s(), sum(len(record[1]) for record in taken))
+        if self.spoiled:
+            self.spoiled -= 1
+            return {BODY: spoil(answer)}
         return answer
+
+
+def spoil(answer) -> bytes:
+    """An answer as a body whose data is no base64."""
+    records = [
+        record
+        | {
+            "Data": base64.b64encode(record["Data"]).decode() + "*",
+            "ApproximateArrivalTimestamp": record["ApproximateArrivalTimestamp"].timestamp(),
+        }
+        for record in answer["Records"]
+    ]
+    return json.dumps(answer | {"Records": records}).encode() + (b"" if records else b"*")
+
+
+def _hash_key_range(shard: Shard) -> dict[str, str]:
+    return {"StartingHashKey": str(shard.hash_range[0]), "EndingHashKey": str(shard.hash_range[1])}

@@ -6,10 +6,11 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from kinesis_fake import AtOnce, FakeKinesis, client_error, connection_error
 
-from pipelines.kinesis.cursor import FAILURE_BUDGET_S, IDLE_POLL_S, POLL_S, Cursor, CursorCache
+from pipelines.kinesis.cache import CursorCache
+from pipelines.kinesis.cursor import FAILURE_BUDGET_S, IDLE_POLL_S, POLL_S, Cursor
+from pipelines.kinesis.fetch import Fetcher, Shard
 from pipelines.kinesis.positions import ShardPosition, StartingPosition
 from pipelines.kinesis.reader import Offer, Reader, Wait, iter_pages, start_of
-from pipelines.kinesis.restriction import split
 from pipelines.kinesis.service import StreamService
 from pipelines.kinesis.until import SLACK_MS, StopFile, check_until
 from pipelines.runtime.clock import ManualClock
@@ -38,14 +39,19 @@ def _ahead(request, monkeypatch):
     monkeypatch.setattr(Reading, "ahead", request.param)
 
 
+def cache(stream, clock, executor=None) -> CursorCache:
+    fetcher = Fetcher(StreamService("flights", stream, clock=clock))
+    return CursorCache(lambda shard, position: Cursor(fetcher, shard, position, clock, executor))
+
+
 class Reading:
     """A restriction being read, and the numbers of what came."""
 
     ahead = None
 
     def __init__(self, stream, clock, start="TRIM_HORIZON", until=None) -> None:
-        self.service = StreamService("flights", stream)
-        self.cache = CursorCache(self.service, clock, self.ahead)
+        self.service = StreamService("flights", stream, clock=clock)
+        self.cache = cache(stream, clock, self.ahead)
         self.reader = Reader(self.cache, clock, until)
         self.left = start_of(self.service, StartingPosition.parse(start), clock)
         self.clock = clock
@@ -84,13 +90,26 @@ def test_b8_pages_in_order_then_waits_at_the_tip(stream, clock):
 def test_b8_idle_pauses_grow_to_a_limit_and_data_resets_them(stream, clock):
     reading = Reading(stream, clock)
     reading.run(10)
-    assert reading.waits[0] == pytest.approx(POLL_S)
-    assert reading.waits == sorted(reading.waits)
-    assert reading.waits[-1] == pytest.approx(IDLE_POLL_S)
+    growing = [POLL_S * 1.5**n for n in range(4)]  # the fifth would be longer than the limit
+    assert reading.waits[:4] == pytest.approx(growing)
+    assert len(reading.waits) == 10
+    assert all(POLL_S <= wait <= IDLE_POLL_S + POLL_S for wait in reading.waits[4:])
+    assert reading.waits[5:] == pytest.approx([IDLE_POLL_S] * 5, abs=0.002)
     stream.put(SHARD, 1)
     reading.run(2)
     assert len(reading.numbers) == 1
     assert reading.waits[-1] == pytest.approx(POLL_S)
+
+
+def test_b8_the_longest_pauses_of_idle_shards_end_together(stream, clock):
+    """So many idle shards wake a reader once a second, and not each for itself."""
+    ends = []
+    for begun_ms in (0, 130, 777):
+        clock.advance(begun_ms / 1000)
+        reading = Reading(stream, clock)
+        reading.run(8)
+        ends.append(clock.monotonic_s() + reading.poll().seconds)
+    assert [end % IDLE_POLL_S for end in ends] == pytest.approx([0, 0, 0])
 
 
 def test_an_offer_not_claimed_is_offered_again(stream, clock):
@@ -107,10 +126,13 @@ def test_an_offer_not_claimed_is_offered_again(stream, clock):
 @pytest.mark.parametrize("behind", [0, 1, 4])
 def test_a_cursor_that_is_moved_elsewhere_reads_from_there(stream, clock, behind):
     numbers = stream.put(SHARD, 9)
-    cursor = Cursor(StreamService("flights", stream), SHARD, ShardPosition("TRIM_HORIZON"), clock, Reading.ahead)
+    fetcher = Fetcher(StreamService("flights", stream))
+    cursor = Cursor(fetcher, Shard(SHARD), ShardPosition("TRIM_HORIZON"), clock, Reading.ahead)
     assert cursor.peek().page["sequence_number"].to_pylist() == numbers[:3]
     cursor.move_to(ShardPosition.after(numbers[behind]))
-    assert cursor.peek().page["sequence_number"].to_pylist() == numbers[behind + 1 : behind + 4]
+    # The answer begins with the known record, which is left out.
+    assert cursor.peek().page["sequence_number"].to_pylist() == numbers[behind + 1 : behind + 3]
+    assert stream.iterators[-1]["StartingSequenceNumber"] == numbers[behind]
 
 
 def test_b8_nothing_is_fetched_ahead_of_the_tip(stream, clock):
@@ -145,14 +167,14 @@ def test_a_restored_position_wins_over_the_cache(stream, clock):
     assert reading.numbers == numbers
 
 
-def test_b7_expired_iterator_is_renewed_behind_the_last_claim(stream, clock):
+def test_b7_expired_iterator_is_renewed_at_the_last_claim(stream, clock):
     numbers = stream.put(SHARD, 7)
     reading = Reading(stream, clock)
     reading.poll()
     stream.faults = [client_error("ExpiredIteratorException")]
     reading.run(5)
     assert reading.numbers == numbers
-    assert stream.iterators[-1]["ShardIteratorType"] == "AFTER_SEQUENCE_NUMBER"
+    assert stream.iterators[-1]["ShardIteratorType"] == "AT_SEQUENCE_NUMBER"  # to see that the record is there
     claimed = numbers[2] if Reading.ahead is None else numbers[5]  # ahead, the call that fails is the third
     assert stream.iterators[-1]["StartingSequenceNumber"] == claimed
     assert reading.reader.take_retries() == 1
@@ -259,6 +281,46 @@ def test_b10_children_are_read_also_when_get_records_does_not_name_them(stream, 
     stream.put(merged, 2)
     reading = Reading(stream, clock)
     assert sorted(reading.run(30)) == stream.all_numbers()
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_b12_a_merges_child_waits_for_a_parent_that_reading_has_not_come_to(clock, tells):
+    """Reading lags behind in the shard whose half was merged: the child is known before that half is."""
+    stream = FakeKinesis(clock, 2)
+    stream.tell_children = tells
+    slow, quick = stream.open_shards()
+    reading = Reading(stream, clock)
+    numbers = stream.put(slow, 20)
+    end, half = stream.split(slow)
+    other_end, quarter = stream.split(half)
+    stream.close(end)
+    stream.close(other_end)
+    numbers += stream.put(quarter, 5)
+    child = stream.merge(quarter, quick)
+    numbers += stream.put(child, 2)
+    stream.close(child)
+    assert reading.run() == numbers
+    assert reading.left.done
+
+
+def test_b12_b13_reading_goes_on_in_what_descends_from_expired_shards(clock):
+    """Of a shard's children one has expired, too: its own children are read beside the other one."""
+    stream = FakeKinesis(clock)
+    reading = Reading(stream, clock)
+    stream.put(SHARD, 2)
+    first, second = stream.split(SHARD)
+    stream.put(first, 2)
+    quarters = stream.split(first)
+    for shard_id in (SHARD, first):
+        stream.expire(shard_id)
+    for shard_id in (second, *quarters):
+        stream.put(shard_id, 2)
+        stream.close(shard_id)
+    gap = reading.poll()
+    assert [(failure.kind, failure.shard_id, failure.after) for failure in gap.failures] == [("EXPIRED", SHARD, "")]
+    assert (gap.page, gap.claim.ends) == (None, True)
+    assert sorted(reading.run()) == stream.all_numbers()
+    assert reading.left.done
 
 
 def test_b7_latest_is_fixed_at_start_up(stream, clock):
@@ -451,28 +513,3 @@ def test_b7_latest_is_no_time_in_the_services_future(stream, clock, monkeypatch,
     monkeypatch.setattr(clock, "now_ms", lambda: theirs_ms + fast_ms)
     left = start_of(StreamService("flights", stream), StartingPosition.parse("LATEST"), clock)
     assert {shard.start.timestamp_ms for shard in left.shards} == {theirs_ms + begins_ms}
-
-
-def test_b10_a_second_reading_goes_on_in_the_parent_that_a_merges_child_did_not_wait_for(clock):
-    """The two parents were in two restrictions: the child can be read, and named, before both are."""
-    stream = FakeKinesis(clock, shards=2)
-    one, other = stream.open_shards()
-    service = StreamService("flights", stream)
-    first, second = split(start_of(service, StartingPosition.parse("TRIM_HORIZON"), clock))
-    stream.put(one, 2)
-    stream.put(other, 9)
-    stream.put(stream.merge(one, other), 2)
-    read, positions = [], {}
-    for restriction, pages in ((second, 1), (first, 2)):
-        reader, left, until = Reader(CursorCache(service, clock), clock), restriction, len(positions) + pages
-        while len(positions) < until and not left.done:
-            step = reader.poll(left)
-            if isinstance(step, Wait):
-                clock.sleep(step.seconds + 0.001)
-                continue
-            left = left.after(step.claim)
-            if step.page is not None:
-                read += step.page["sequence_number"].to_pylist()
-                positions[step.page["shard_id"][0].as_py()] = read[-1]
-    again = Reading(stream, clock, StartingPosition.after(positions, otherwise_ms=1))
-    assert sorted(read + again.run()) == stream.all_numbers()
