@@ -101,7 +101,9 @@ class Bundle:
         self._names = names
         tracker = worker.tracker(worker.decode_restriction(work.restriction))
         self.bounded = bool(tracker.is_bounded())
-        self.watched = WatchedTracker(tracker, self._errors.append, frozen=frozen and self.bounded)
+        self.watched = WatchedTracker(
+            tracker, self._errors.append, exact=frozen and self.bounded and case.exact_progress
+        )
         self.tracker = ThreadsafeRestrictionTracker(self.watched)
         self.estimator = ThreadsafeWatermarkEstimator(worker.estimator(worker.decode_state(work.state)))
         self._view = WatchedView(self.tracker, self._interrupted)

@@ -69,6 +69,8 @@ class SdfCase(ABC):
         ordered: the records of a key come in their order, also when the runner splits at a fraction and reads both
             parts at once. Not demanded is the order across a checkpoint whose residual is read before the bundle that
             it was taken from is committed.
+        exact_progress: a claim of a bounded restriction moves work from what remains to what is completed, and neither
+            adds to it nor takes from it. False for a tracker that can only estimate what remains.
         done_leaves_nothing: the tracker's `remaining_work` is 0 when its work is done. False for a tracker that counts
             the claim in hand as remaining, as Beam's OffsetRestrictionTracker does.
         size_tolerance: how much of a bounded restriction's size may be missing from, or too much in, its two parts'.
@@ -78,6 +80,7 @@ class SdfCase(ABC):
 
     element: Any = None
     ordered: bool = False
+    exact_progress: bool = True
     done_leaves_nothing: bool = True
     size_tolerance: float = 1e-6
     quiet_calls: int = 3

@@ -48,16 +48,16 @@ class WatchedTracker(RestrictionTracker):
     Args:
         tracker: the DoFn's.
         broken: told of laws that do not hold.
-        frozen: nothing changes in what is read, and it is bounded: progress adds up.
+        exact: a claim changes neither what is completed and what remains together, nor adds to what remains.
     """
 
-    def __init__(self, tracker: RestrictionTracker, broken: Broken, *, frozen: bool) -> None:
+    def __init__(self, tracker: RestrictionTracker, broken: Broken, *, exact: bool) -> None:
         self.granted: list[Any] = []
         self.refused = False
         self.closed = ""
         self._tracker = tracker
         self._broken = broken
-        self._frozen = frozen
+        self._exact = exact
 
     def current_restriction(self) -> Any:
         return self._tracker.current_restriction()
@@ -84,7 +84,7 @@ class WatchedTracker(RestrictionTracker):
             self._broken(LawError("claims", f"{position} was granted twice"))
         self.granted.append(position)
         after = self._progress()
-        if self._frozen and before and after:
+        if self._exact and before and after:
             self._compare(position, before, after)
         return True
 
