@@ -1,6 +1,7 @@
 """An HTTP server that answers SubscribeToShard with bytes of a test's choice, as one may meet them on a network."""
 
 import json
+import select
 import socket
 import struct
 import threading
@@ -59,11 +60,15 @@ class Reply:
 
 
 class EventStreamServer:
-    """Answers its calls with `replies`, in order. `requests` are their bodies, with the number of the connection."""
+    """Answers its calls with `replies`, in order. `requests` are their bodies, with the number of the connection.
+
+    `left` says that a client closed a connection that was held open.
+    """
 
     def __init__(self, replies: list[Reply]) -> None:
         self.replies = list(replies)
         self.requests: list[tuple[int, dict[str, object]]] = []
+        self.left = threading.Event()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -98,8 +103,11 @@ class EventStreamServer:
         connection.sendall(f"HTTP/1.1 {reply.status}\r\n{kind}\r\n\r\n".encode())
         for part in reply.parts:
             connection.sendall(b"%x\r\n%s\r\n" % (len(part), part) if reply.chunked else part)
-        if reply.hold is not None:
-            reply.hold.wait(30)
+        while reply.hold is not None and not reply.hold.wait(0.01):
+            readable, _, _ = select.select([connection], [], [], 0)
+            if readable and not connection.recv(1, socket.MSG_PEEK):
+                self.left.set()
+                return False
         if reply.chunked and not reply.cut:
             connection.sendall(b"0\r\n\r\n")
         return reply.chunked and not reply.cut

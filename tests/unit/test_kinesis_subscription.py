@@ -178,9 +178,11 @@ def test_close_wakes_up_a_thread_that_reads():
         thread.start()
         thread.join(0.3)
         assert thread.is_alive()
+        begun_s = time.monotonic()
         stream.close()
-        thread.join(3)
-        assert not thread.is_alive()
+        thread.join(10)
+        assert time.monotonic() - begun_s < 3  # and not when the read times out
+        assert server.left.wait(10)
         stream.close()
         hold.set()
 
@@ -190,10 +192,11 @@ def test_a_connection_whose_stream_was_left_is_not_used_again():
     subscriber_replies = [Reply([BYTES], hold=threading.Event()), Reply([INITIAL, event_message(EVENTS[2])])]
     with serving(*subscriber_replies) as server:
         subscriber = Subscriber(ARN, lambda: kinesis_client(server.url), SystemClock())
-        events = iter(subscriber.subscribe(SHARD, TRIM_HORIZON))
+        stream = subscriber.subscribe(SHARD, TRIM_HORIZON)
+        events = iter(stream)
         assert next(events) == EVENTS[0]
-        events.close()
-        subscriber_replies[0].hold.set()
+        events.close()  # and `stream` is still there
+        assert server.left.wait(10)
         assert list(subscriber.subscribe(SHARD, TRIM_HORIZON)) == EVENTS[2:]
         assert [connection for connection, _ in server.requests] == [1, 2]
 
