@@ -324,7 +324,7 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
         subscriber = Subscriber(arn, subscription_client, self._clock)
 
         def make_fanout(shard: Shard, position: ShardPosition) -> ShardCursor:
-            return FanoutCursor(fetcher, subscriber, shard, position, self._clock)
+            return FanoutCursor(fetcher, subscriber, shard, position, self._clock, calls)
 
         return CursorCache(make_fanout)
 
