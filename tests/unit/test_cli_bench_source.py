@@ -4,6 +4,7 @@ import io
 import json
 import threading
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ from pipelines.cli.benchmarks.source import Reading, Shape, ratios
 from pipelines.cli.benchmarks.source_account import Account, ShardTally
 from pipelines.cli.benchmarks.source_beam import text
 from pipelines.cli.benchmarks.source_environments import python_of
-from pipelines.cli.benchmarks.source_live import quantiles
+from pipelines.cli.benchmarks.source_live import localstack, quantiles
 from pipelines.cli.benchmarks.source_readers import boto3_loop
 from pipelines.cli.benchmarks.source_report import tables
 from pipelines.kinesis.reader import iter_pages
@@ -59,6 +60,7 @@ def test_the_replay_gives_a_boto3_loop_every_record_and_the_account_it_promises(
     replay: ReplayServer, lines: list[bytes]
 ) -> None:
     stream = ReplayStream(lines, 4, 100)
+    assert stream.account.crc_sum == sum(map(zlib.crc32, lines))
     account, _ = boto3_loop(stream.ends())
     assert account.records == RECORDS
     assert account.problem(stream.account) == ""
@@ -143,6 +145,11 @@ def test_an_account_that_differs_in_anything_is_a_problem(member: str) -> None:
     expected = Account.of({"a": tally(), "b": tally()})
     assert Account.of({"a": tally(), "b": tally()}).problem(expected) == ""
     assert Account.of({"a": tally(), "b": tally(**{member: 7})}).problem(expected) != ""
+
+
+def test_a_tally_is_made_of_the_texts_one_behind_the_other() -> None:
+    crcs = [zlib.crc32(text) for text in (b"onetwo", b"12", b"1020")]
+    assert tally() == ShardTally(2, 6, *crcs, 5)
 
 
 def test_an_account_sees_order_and_pages_do_not_matter_to_it() -> None:
@@ -236,3 +243,17 @@ def test_what_cannot_be_installed_is_told_in_one_sentence(tmp_path: Any, monkeyp
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(RunnerError, match=r"-m venv .* failed: .*Not a directory"):
         python_of(("anything==1",), lambda _: None)
+
+
+def test_without_docker_the_lag_on_localstack_is_not_run_and_says_why(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\necho 'Cannot connect to the Docker daemon' >&2\nexit 125\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RunnerError, match="Cannot connect to the Docker daemon"), localstack(lambda _: None):
+        pass
+    docker.unlink()
+    with pytest.raises(RunnerError, match="no Docker"), localstack(lambda _: None):
+        pass

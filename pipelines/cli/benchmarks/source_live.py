@@ -42,10 +42,10 @@ def lag(say: Say) -> dict[str, Any]:
     """Milliseconds from put to element at `RATE` records a second, by stand-in and by place in the pipeline."""
     found: dict[str, Any] = {}
     try:
-        with _localstack(say) as env:
+        with localstack(say) as env:
             found["localstack"] = _lag("LocalStack", env, say)
-    except (OSError, subprocess.SubprocessError) as error:
-        found["localstack"] = {"not_run": f"no Docker with {IMAGE}: {error}"}
+    except RunnerError as error:
+        found["localstack"] = {"not_run": error.message}
     with find_target("embedded").started() as target:
         found["embedded"] = _lag("the embedded model", target.env, say)
     return found
@@ -58,7 +58,7 @@ def idle(say: Say) -> dict[str, Any]:
         tempfile.TemporaryDirectory(prefix="hydrant-bench-") as folder,
         _process("the reader", target.env, "read", "idle", str(IDLE_SHARDS), folder) as reader,
     ):
-        reader.ready()
+        reader.ready(_UP_S)
         say(f"Reading {IDLE_SHARDS} shards in which nothing happens for {WARM_S + IDLE_S:.0f} s...")
         _pass(WARM_S, reader)
         (python,) = psutil.Process(reader.pid).children()
@@ -88,7 +88,7 @@ def _lag(where: str, env: Mapping[str, str], say: Say) -> dict[str, Any]:
         tempfile.TemporaryDirectory(prefix="hydrant-bench-") as folder,
         _process("the reader", env, "read", "lag", str(SHARDS), folder) as reader,
     ):
-        reader.ready()
+        reader.ready(_UP_S)
         say(f"Putting {RATE} records a second on {where} for {WARM_S + LAG_S:.0f} s...")
         with _process("the producer", env, "put", "lag", str(RATE), str(WARM_S + LAG_S), folder) as producer:
             put = _told(Path(folder, "put.json"), WARM_S + LAG_S + _DRAIN_S, reader, producer)
@@ -148,19 +148,24 @@ def _cpu_s(process: psutil.Process) -> float:
 
 
 @contextmanager
-def _localstack(say: Say) -> Iterator[dict[str, str]]:
+def localstack(say: Say) -> Iterator[dict[str, str]]:
     """Starts LocalStack in Docker, and ends it.
 
     Raises:
-        OSError: there is no docker here.
-        subprocess.CalledProcessError: there is, but it does not run the image.
-        RunnerError: LocalStack does not come up.
+        RunnerError: there is no Docker here, or LocalStack does not come up in it.
     """
     clock = SystemClock()
     port = free_port()
     say(f"Starting {IMAGE}...")
     command = ["docker", "run", "--detach", "--rm", "--publish", f"127.0.0.1:{port}:4566", "--env", "SERVICES=kinesis"]
-    container = subprocess.run([*command, IMAGE], check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        container = subprocess.run([*command, IMAGE], check=True, capture_output=True, text=True).stdout.strip()
+    except OSError as error:
+        message = f"no Docker: {error}"
+        raise RunnerError(message) from error
+    except subprocess.CalledProcessError as error:
+        message = f"no Docker that runs {IMAGE}: {' '.join(error.stderr.split())}"
+        raise RunnerError(message) from error
     try:
         give_up_s = clock.monotonic_s() + _UP_S
         while not _answers(f"http://127.0.0.1:{port}/_localstack/health"):
