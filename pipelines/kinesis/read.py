@@ -1,6 +1,7 @@
 """`ReadFromKinesis`: the Beam adapters of the source. What they adapt is in reader.py, restriction.py, watermark.py."""
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +30,7 @@ from pipelines.kinesis.restriction import Claim, Restriction, ShardRange
 from pipelines.kinesis.service import ClientFactory, StreamService, one_attempt_client
 from pipelines.kinesis.subscriber import Subscriber, subscription_client
 from pipelines.kinesis.tracker import StreamRestrictionTracker
-from pipelines.kinesis.until import Until, check_until
+from pipelines.kinesis.until import StopFile, Until, check_until
 from pipelines.kinesis.watermark import ARRIVAL_TIME, EventTime, Marks, MarksCoder, ShardWatermark, initial_marks
 from pipelines.runtime import aws
 from pipelines.runtime.clock import Clock, SystemClock
@@ -39,6 +40,8 @@ from pipelines.runtime.metrics import StageMetrics
 CALL_BYTES: Final = 8 * 1024 * 1024
 CALL_S: Final = 0.5
 """One `process()` call ends after this much data or time: what it output reaches the next stage only then."""
+STOP_LOOK_S: Final = 1.0
+"""So often a stop file is looked for while nothing is to be read."""
 CALL_THREADS: Final = 16
 """So many calls of a process can be under way at once."""
 
@@ -218,6 +221,7 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
         self._make_client = make_client
         self._make_listing_client = make_listing_client
         self._clock = clock or SystemClock()
+        self._longest_pause_s = STOP_LOOK_S if isinstance(until, StopFile) else math.inf
         self._shared = Shared()
         self._caches: _Caches | None = None
         self._metrics = StageMetrics("source")
@@ -253,7 +257,7 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
                     yield from self._deliver(element, shard, left, step, watermark)
                     left = self._still_here(left, tracker)
                 self._tell_lag(watermark)
-                pause_s = step.seconds if isinstance(step, Wait) else 0.0
+                pause_s = min(step.seconds, self._longest_pause_s) if isinstance(step, Wait) else 0.0
                 if pause_s > 0 or size >= CALL_BYTES or self._clock.monotonic_s() >= end_s:
                     for shard in left.readable():
                         caught_up_ms = reader.caught_up_ms(shard.shard_id)

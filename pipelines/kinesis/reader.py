@@ -147,6 +147,10 @@ class Reader:
             return Offer(Claim(shard.shard_id, ends=True), drained=False)
         if end.kind == "AT_SEQUENCE_NUMBER" and shard.start.order >= end.order:
             return _ended(restriction, shard, cursor)
+        if end.kind != "OPEN" and cursor.asked_s < self._end_known_s:
+            cursor.ready_s = (
+                0.0  # it was asked before the end was known, and may be one that is asked every few seconds
+            )
         answer = cursor.peek()
         if answer is None:
             return None
@@ -260,9 +264,10 @@ def start_of(service: StreamService, start: StartingPosition, clock: Clock) -> R
     now_ms = clock.now_ms()
     shards = service.shards()
     if start.type == "LATEST":
-        # AWS refuses a time in its future, which the time of a clock that is fast would be.
-        is_fast = service.told_ms is not None and now_ms > service.told_ms + _SECOND_MS
-        start = StartingPosition.at_timestamp(service.told_ms if is_fast and service.told_ms is not None else now_ms)
+        # Arrival times are the service's: by a clock that is slow reading would begin with what was put before, and a
+        # time in its future, which that of a clock that is fast would be, AWS refuses.
+        told_ms = now_ms if service.told_ms is None else service.told_ms
+        start = StartingPosition.at_timestamp(now_ms if told_ms <= now_ms <= told_ms + _SECOND_MS else told_ms)
     return initial(shards, start)
 
 

@@ -27,6 +27,6 @@ class KinesisRecord(NamedTuple):
 
 
 def records(page: pa.RecordBatch) -> Iterator[KinesisRecord]:
-    """The records of a page in order: `pages | beam.FlatMap(records)`. An element a record costs Beam 10 µs and more."""
+    """The records of a page in order: `pages | beam.FlatMap(records)`. Beam pays for each of them."""
     columns = (page.column(name).to_pylist() for name in KinesisRecord._fields)
     return map(KinesisRecord._make, zip(*columns, strict=True))

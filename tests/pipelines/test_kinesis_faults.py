@@ -190,9 +190,8 @@ def test_b6_b8_limits_are_kept_by_waiting_or_survived(aws_environment, run, log,
         placed = kinesis.put(stream, [Record(b"x" * 100_000, f"key-{number}") for number in range(30)])
 
         def tick(_):
-            if (
-                stop.read() is None and len(log.numbers()) >= 60
-            ):  # 6 MB are read, which two seconds of exceptions follow
+            # 3 MB are read, and half a second of exceptions follows.
+            if stop.read() is None and len(log.numbers()) >= 30:
                 placed.extend(kinesis.put(stream, [Record(b"last", "key")]))
                 stop.write(ends_of(placed))
 

@@ -89,12 +89,12 @@ def test_b8_pages_in_order_then_waits_at_the_tip(stream, clock):
 
 def test_b8_idle_pauses_grow_to_a_limit_and_data_resets_them(stream, clock):
     reading = Reading(stream, clock)
-    reading.run(10)
-    growing = [POLL_S * 1.5**n for n in range(4)]  # the fifth would be longer than the limit
-    assert reading.waits[:4] == pytest.approx(growing)
-    assert len(reading.waits) == 10
-    assert all(POLL_S <= wait <= IDLE_POLL_S + POLL_S for wait in reading.waits[4:])
-    assert reading.waits[5:] == pytest.approx([IDLE_POLL_S] * 5, abs=0.002)
+    reading.run(40)
+    growing = [POLL_S * 1.1**n for n in range(32)]  # the next would be longer than the limit
+    assert reading.waits[:32] == pytest.approx(growing)
+    assert len(reading.waits) == 40
+    assert all(POLL_S <= wait <= IDLE_POLL_S + POLL_S for wait in reading.waits[32:])
+    assert reading.waits[33:] == pytest.approx([IDLE_POLL_S] * 7, abs=0.002)
     stream.put(SHARD, 1)
     reading.run(2)
     assert len(reading.numbers) == 1
@@ -102,12 +102,12 @@ def test_b8_idle_pauses_grow_to_a_limit_and_data_resets_them(stream, clock):
 
 
 def test_b8_the_longest_pauses_of_idle_shards_end_together(stream, clock):
-    """So many idle shards wake a reader once a second, and not each for itself."""
+    """So many idle shards wake a reader together, and not each for itself."""
     ends = []
     for begun_ms in (0, 130, 777):
         clock.advance(begun_ms / 1000)
         reading = Reading(stream, clock)
-        reading.run(8)
+        reading.run(35)
         ends.append(clock.monotonic_s() + reading.poll().seconds)
     assert [end % IDLE_POLL_S for end in ends] == pytest.approx([0, 0, 0])
 
