@@ -37,7 +37,7 @@ class PutRecordsCall:
         if self._by_event:
             events = kinesis.meta.events
             events.register(_EVENTS[0], self._put_body_in)
-            events.register(_EVENTS[1], keep_body, unique_id="hydrant-keep-put-body")  # once a client
+            events.register(_EVENTS[1], self._keep_answer)
 
     def __call__(self, records: Sequence[Record]) -> list[Placed | Refusal]:
         """One call, at most 500 records and 10 MiB.
@@ -69,6 +69,10 @@ class PutRecordsCall:
         body = getattr(self._own, "body", None)
         if body is not None:  # else a call that somebody else makes with the client
             params["body"] = body
+
+    def _keep_answer(self, **answer: Any) -> None:
+        if getattr(self._own, "body", None) is not None:
+            keep_body(**answer)
 
 
 def _entry(record: Record) -> dict[str, str]:

@@ -23,6 +23,8 @@ MAX_HELD_BYTES: Final = 32 * 1024 * 1024
 _RENEWAL_S: Final = 10.0
 """New credentials are looked for at most this often."""
 _LIST_BACKOFF_S: Final = 0.2
+_LEAST_PAUSE_S: Final = 0.001
+"""Clocks are no finer."""
 _DEFAULT_MAX_RECORD_KIB: Final = 1024
 
 
@@ -113,7 +115,7 @@ class Sender:
         elif self._producer.needs_shards:
             self._route()
         elif pause_s is not None:
-            self._clock.sleep(pause_s)
+            self._clock.sleep(max(pause_s, _LEAST_PAUSE_S))
         else:
             message = "the sender has failed before, and what it had under way is lost"
             raise RuntimeError(message)

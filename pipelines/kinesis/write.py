@@ -1,6 +1,6 @@
 """`WriteToKinesis`: the Beam adapters of the sink. What they adapt is in producer.py and sender.py."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
@@ -10,9 +10,9 @@ from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 from apache_beam.utils.timestamp import MAX_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
+from pipelines.kinesis.elements import BY_POSITION, DedupKey, check_dedup_key, records_of
 from pipelines.kinesis.outcome import FailedRecord
 from pipelines.kinesis.producer import Producer
-from pipelines.kinesis.put import Record
 from pipelines.kinesis.sender import MAX_REQUESTS, Sender
 from pipelines.kinesis.service import ClientFactory
 from pipelines.runtime import aws
@@ -20,12 +20,9 @@ from pipelines.runtime.clock import Clock, SystemClock
 from pipelines.runtime.errors import ConfigurationError
 from pipelines.runtime.metrics import StageMetrics
 
+__all__ = ["BY_POSITION", "WRITTEN_SCHEMA", "WriteToKinesis", "WrittenToKinesis"]
+
 RETRY_S: Final = 60.0
-BY_POSITION: Final = "BY_POSITION"
-"""`dedup_key` of pages: a record's name is where it was read, "<shard id>:<sequence number>:<sub-sequence number>"."""
-
-DedupKey = Callable[[Record], str]
-
 WRITTEN_SCHEMA: Final = pa.schema([
     pa.field("partition_key", pa.string(), nullable=False),
     pa.field("sequence_number", pa.string(), nullable=False),
@@ -54,8 +51,8 @@ class WrittenToKinesis(NamedTuple):
 class WriteToKinesis(beam.PTransform):
     """Puts records into a Kinesis data stream: PCollection -> `WrittenToKinesis`.
 
-    Elements are `Record`, tuples (partition_key: str, data: bytes), or pages (PAGE_SCHEMA, DEDUP_PAGE_SCHEMA), as
-    `ReadFromKinesis` makes them; a page costs Beam as much as a record does. Both outputs are in the global window.
+    Elements are `Record`, tuples (partition_key: str, data: bytes), or what `ReadFromKinesis` gives: pages, which cost
+    Beam as much as a record does, or their `KinesisRecord`s. Both outputs are in the global window.
 
     **At least once.** A bundle that the runner commits has put every record that is not in `failed`. A record can be
     in the stream more than once: when the answer to a call is lost, its records are put again; when a bundle fails or
@@ -77,8 +74,11 @@ class WriteToKinesis(beam.PTransform):
     `failed`. What cannot be mended by trying again (no such stream, no credentials, nothing answers for `retry_s`)
     raises its error and fails the bundle.
 
+    A copy of a stream is made of de-aggregated pages: aggregates that go on as they came (`deaggregate=False`) hold
+    records that may belong to other shards of the new stream, where readers drop them.
+
     IAM actions needed: kinesis:ListShards, kinesis:DescribeStreamSummary, kinesis:PutRecords. A worker holds about
-    32 MiB of records at most for each bundle under way, or one record or page more.
+    32 MiB of records at most for each bundle under way, beside the element at hand.
 
     Args:
         stream: name or ARN. Credentials, region and endpoint are those of the AWS SDK's environment variables.
@@ -86,9 +86,9 @@ class WriteToKinesis(beam.PTransform):
         aggregation_max_bytes: puts records of a shard together as KPL aggregates of at most so many bytes (B16), which
             readers must de-aggregate; the KPL's own default is 51,200. None puts each record by itself.
         dedup_key: names each record; the same record must get the same name when the runner processes it again. A
-            function of the record, or BY_POSITION for pages. The name travels in an aggregate, so every record becomes
-            one, of one record without `aggregation_max_bytes`. None keeps the names that `Record.dedup_key` or the
-            column `dedup_key` of a page give.
+            function of the record, or BY_POSITION for what `ReadFromKinesis` gives. The name travels in an aggregate,
+            so every record becomes one, of one record without `aggregation_max_bytes`. None keeps the names that
+            `Record.dedup_key` or the column `dedup_key` of a page give.
         retry_s: seconds of trying again, see above.
 
     Raises:
@@ -101,20 +101,17 @@ class WriteToKinesis(beam.PTransform):
         *,
         ordered: bool = True,
         aggregation_max_bytes: int | None = None,
-        dedup_key: DedupKey | str | None = None,
+        dedup_key: DedupKey = None,
         retry_s: float = RETRY_S,
     ) -> None:
         super().__init__()
         if aggregation_max_bytes is not None and aggregation_max_bytes < 1:
             message = f"aggregation_max_bytes is {aggregation_max_bytes}"
             raise ConfigurationError(message, fix="give a number of bytes, as 51_200, or None")
-        if isinstance(dedup_key, str) and dedup_key != BY_POSITION:
-            message = f"dedup_key is {dedup_key!r}"
-            raise ConfigurationError(message, fix="give a function of the record, BY_POSITION, or None")
         if retry_s < 0:
             message = f"retry_s is {retry_s}"
             raise ConfigurationError(message, fix="give a number of seconds, or 0 to try once")
-        self._function = PutFn(stream, ordered, aggregation_max_bytes, dedup_key, retry_s)
+        self._function = PutFn(stream, ordered, aggregation_max_bytes, check_dedup_key(dedup_key), retry_s)
 
     def expand(self, elements: Any) -> Any:  # WrittenToKinesis, which Beam would take for an element's type
         outcome = (
@@ -151,7 +148,7 @@ class PutFn(beam.DoFn):
         stream: str,
         ordered: bool,
         aggregation_max_bytes: int | None,
-        dedup_key: DedupKey | str | None,
+        dedup_key: DedupKey,
         retry_s: float,
         *,
         make_client: ClientFactory = _put_client,
@@ -194,7 +191,7 @@ class PutFn(beam.DoFn):
         """Takes the records of one element; gives what is known by now of these and those before."""
         self._earliest = min(self._earliest, timestamp)
         count, size = 0, 0
-        for record in self._records(element):
+        for record in records_of(element, self._dedup_key):
             self._sender.add(record)
             count += 1
             size += len(record.data)
@@ -233,38 +230,3 @@ class PutFn(beam.DoFn):
             self._metrics.failed.inc(len(failed))
         for record in failed:
             yield beam.pvalue.TaggedOutput(_FAILED, record)
-
-    def _records(self, element: Any) -> Iterator[Record]:
-        if isinstance(element, pa.RecordBatch):
-            yield from self._rows(element)
-            return
-        if isinstance(element, tuple) and len(element) == 2:
-            element = Record(element[1], element[0])
-        if (
-            not isinstance(element, Record)
-            or not isinstance(element.data, bytes)
-            or not isinstance(element.partition_key, str)
-        ):
-            message = f"WriteToKinesis got an element of type {type(element).__name__}: {str(element)[:80]}"
-            fix = "give it pages, Record(data: bytes, partition_key: str), or tuples (partition_key: str, data: bytes)"
-            raise ConfigurationError(message, fix=fix)
-        if self._dedup_key == BY_POSITION:
-            message = "BY_POSITION names the records of pages, and WriteToKinesis got another element"
-            raise ConfigurationError(message, fix="give a dedup_key that is a function of the record")
-        yield self._named(element)
-
-    def _rows(self, page: pa.RecordBatch) -> Iterator[Record]:
-        names: Sequence[str | None] = [None] * page.num_rows
-        data, partition_keys = page.column("data").to_pylist(), page.column("partition_key").to_pylist()
-        if self._dedup_key == BY_POSITION:
-            places = [page.column(name).to_pylist() for name in ("shard_id", "sequence_number", "sub_sequence_number")]
-            names = [f"{shard_id}:{number}:{sub}" for shard_id, number, sub in zip(*places, strict=True)]
-        elif "dedup_key" in page.schema.names:
-            names = page.column("dedup_key").to_pylist()
-        for payload, partition_key, name in zip(data, partition_keys, names, strict=True):
-            yield self._named(Record(payload, partition_key, None, name))
-
-    def _named(self, record: Record) -> Record:
-        if not callable(self._dedup_key):
-            return record
-        return Record(record.data, record.partition_key, record.explicit_hash_key, self._dedup_key(record))

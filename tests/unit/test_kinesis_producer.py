@@ -299,6 +299,21 @@ def test_b1_b2_requests_hold_the_limits_with_records_of_any_size(sizes, small, o
     assert len(stream.log) == len(play.written) == len(records) - len(too_large)
 
 
+def test_b2_requests_hold_ten_mib_within_a_shard_and_across_shards():
+    for shards in (1, 4):
+        stream = Stream.even(shards)
+        producer = routed(stream, max_record_bytes=10 * MIB, ordered=False)
+        for number in range(12):
+            producer.add(Record(bytes(3 * MIB), f"key-{number % 4}", str(2**126 * (number % 4))))
+        producer.add(Record(bytes(10 * MIB - 3), "key"))
+        sizes = []
+        while not producer.is_idle:
+            for request in requests_of(producer):
+                sizes.append(sorted(len(data) // MIB for data in data_of(request)))
+                producer.answered(request, put_all(stream, request), 0.0)
+        assert sorted(sizes) == [[3, 3, 3]] * 4 + [[9]]
+
+
 def requests_of(producer, now_s=0.0, flush=True):
     """Every request that can be made now."""
     made = []
@@ -571,6 +586,28 @@ def test_all_that_waits_for_a_shard_that_takes_nothing_is_given_up_and_later_rec
     assert producer.take_failed() == []
     refuse(producer, 21.0)
     assert [f.record.data for f in producer.take_failed()] == [b"3"]
+
+
+def test_what_a_shard_refuses_at_last_fails_with_its_own_code():
+    producer = routed(Stream.even(1), retry_s=10.0, **AT_ONCE)
+    producer.add(Record(b"throttled", "a"))
+    refuse(producer, 0.0)
+    producer.add(Record(b"faulty", "b"))
+    (request,) = requests_of(producer, 10.0)
+    producer.answered(request, [FAILURE if key == "b" else THROTTLED for key in keys_of(request)], 10.0)
+    assert {f.record.data: (f.error_code, f.attempts) for f in producer.take_failed()} == {
+        b"throttled": (THROTTLED.code, 2),
+        b"faulty": (FAILURE.code, 1),
+    }
+
+
+def test_b4_ranges_include_their_ends():
+    shards = Stream.even(2).map()
+    ends = [str(end) for end in (0, 2**127 - 1, 2**127, 2**128 - 1)]
+    assert [shards.shard_of(Record(b"", "k", end)) for end in ends] == ["shardId-0"] * 2 + ["shardId-1"] * 2
+    assert [shards.holds("shardId-0", Record(b"", "k", end)) for end in ends] == [True, True, False, False]
+    assert [shards.holds("shardId-1", Record(b"", "k", end)) for end in ends] == [False, False, True, True]
+    assert not any(shards.holds("shardId-9", Record(b"", "k", end)) for end in ends)
 
 
 def test_a_shard_that_takes_something_stalls_nothing():

@@ -173,7 +173,12 @@ def test_an_endpoint_that_does_not_answer_ends_it_after_the_retry_budget():
 
 
 def test_any_answer_shows_that_the_endpoint_is_there():
-    silence = [connection_error() for _ in range(4)]  # 1.5 s each time
+    client = Client(put_records=[connection_error() for _ in range(6)])  # 6 s of silence, each time
+    sink = Sink(client, retry_s=10.0)
+    for number in range(4):
+        assert sink.put(Record(b"%d" % number, "a")) == []
+        client.faults["put_records"] = [connection_error() for _ in range(6)]
+    silence = [connection_error() for _ in range(4)]  # 1.5 s at first, 5 s a call later
     faults = [*silence, client_error(THROTTLED, "PutRecords"), *silence, client_error("X", "PutRecords", 500), *silence]
     client = Client(put_records=faults)
     sink = Sink(client, retry_s=30.0)
@@ -322,6 +327,11 @@ def test_a_client_may_be_shared_and_errors_are_botocores(monkeypatch):
     assert second(RECORDS) == PLACED
     assert [body["StreamName"] for body in bodies] == ["one", "two", "two"]
     assert [len(body["Records"]) for body in bodies] == [3, 3, 3]
+    answers.append((200, ANSWER))
+    told = client.put_records(StreamName="another", Records=[{"Data": b"", "PartitionKey": "k"}])
+    assert told["FailedRecordCount"] == 1
+    assert bodies[-1]["StreamName"] == "another"
+    assert len(bodies[-1]["Records"]) == 1
 
 
 def test_another_client_is_called_in_the_ordinary_way():
