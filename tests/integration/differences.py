@@ -20,6 +20,7 @@ from matchers import (
     breaks_a_shape,
     closed_shard_named,
     deleted_by_refusal,
+    denied,
     empty_shard_named,
     end_of_subscription,
     ending_number_below_all,
@@ -183,6 +184,18 @@ ROWS: Final = (
         records_of_the_second,
     ),
     # What is refused
+    Row(
+        "operations-not-there",
+        "TagResource, UntagResource, ListTagsForResource, UpdateMaxRecordSize, DescribeAccountSettings, "
+        "UpdateAccountSettings, UpdateStreamWarmThroughput",
+        "AccessDeniedException: the operation is not known",
+        "the operation",
+        "BC: its service model has them",
+        all_of(
+            of("TagResource", "UntagResource", "ListTagsForResource", "UpdateMaxRecordSize", "DescribeAccountSettings"),
+            denied,
+        ),
+    ),
     Row(
         "shape-violations",
         "all",

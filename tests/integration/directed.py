@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from draft import KEYS, Draft, shard_id
-from steps import Answered, Moment, Step
+from steps import STREAM, Answered, Moment, Named, Step
 
 _MIB: Final = 1 << 20
 
@@ -158,6 +158,28 @@ def _twenty_consumers() -> Draft:
     return draft
 
 
+def _policy() -> Draft:
+    draft = _draft(1)
+    stream = Named(STREAM, arn=True)
+    policy = '{"Version": "2012-10-17", "Statement": []}'
+    draft.call("PutResourcePolicy", stream=None, ResourceARN=stream, Policy=policy)
+    draft.call("GetResourcePolicy", stream=None, ResourceARN=stream)
+    draft.call("DeleteResourcePolicy", stream=None, ResourceARN=stream)
+    draft.call("DeleteResourcePolicy", stream=None, ResourceARN=stream)
+    return draft
+
+
+def _operations_not_there() -> Draft:
+    draft = _draft(1)
+    stream = Named(STREAM, arn=True)
+    draft.call("TagResource", stream=None, ResourceARN=stream, Tags={"a": "b"})
+    draft.call("ListTagsForResource", stream=None, ResourceARN=stream)
+    draft.call("UntagResource", stream=None, ResourceARN=stream, TagKeys=["a"])
+    draft.call("UpdateMaxRecordSize", stream=None, StreamARN=stream, MaxRecordSizeInKiB=2048)
+    draft.call("DescribeAccountSettings", stream=None)
+    return draft
+
+
 def _fifty_tags() -> Draft:
     """And no more."""
     draft = _draft(1)
@@ -178,6 +200,7 @@ _BY_ROW: Final[Mapping[str, tuple[Callable[[], Draft], ...]]] = {
     "uneven-scaling": (_uneven_scaling,),
     "too-many-records": (_too_many_records,),
     "shape-violations": (_too_large_record,),
+    "operations-not-there": (_operations_not_there,),
     "end-of-subscription": (_end_of_subscription,),
 }
 
@@ -188,6 +211,6 @@ DIRECTED: Final[Mapping[str, tuple[tuple[Step, ...], ...]]] = {
 
 AGREED: Final[Mapping[str, tuple[Step, ...]]] = {
     write.__name__.strip("_"): tuple(write().steps)
-    for write in (_subscription_from_latest, _twenty_consumers, _fifty_tags)
+    for write in (_subscription_from_latest, _twenty_consumers, _fifty_tags, _policy)
 }
 """Histories that only meet rows which random ones meet too."""

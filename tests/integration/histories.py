@@ -25,6 +25,7 @@ _MOVES: Final = {
     shard_moves.split: 9, shard_moves.merge: 8, shard_moves.scale: 4, shard_moves.refused_reshard: 8,
     shard_moves.list_shards: 10, shard_moves.page_shards: 5,
     stream_moves.describe: 7, stream_moves.retain: 4, stream_moves.tag: 6, stream_moves.consume: 8,
+    stream_moves.encrypt: 3,
     stream_moves.refused_otherwise: 7,
 }  # fmt: skip
 

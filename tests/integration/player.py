@@ -16,7 +16,9 @@ from localstack_client.session import Session
 from steps import STREAM, Answered, Moment, Named, Step
 
 _SETTLE_S: Final = 30.0
-_CHANGES: Final = frozenset({"CreateStream", "SplitShard", "MergeShards", "UpdateShardCount"})
+_CHANGES: Final = frozenset({
+    "CreateStream", "SplitShard", "MergeShards", "UpdateShardCount", "StartStreamEncryption", "StopStreamEncryption",
+})  # fmt: skip
 _making_clients: Final = threading.Lock()
 
 

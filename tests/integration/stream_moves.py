@@ -35,18 +35,26 @@ def retain(draft: Draft) -> None:
 
 
 def tag(draft: Draft) -> None:
-    names, kind = draft.rng.sample(_TAGS, draft.rng.randint(1, 3)), draft.rng.randint(0, 4)
+    """Added, added again, removed; and listed then."""
+    names, kind = draft.rng.sample(_TAGS, draft.rng.randint(1, 4)), draft.rng.randint(0, 4)
     if kind <= 1:
+        draft.call("AddTagsToStream", Tags=dict.fromkeys(names[:2], "first"))
         draft.call("AddTagsToStream", Tags={name: str(draft.rng.randint(0, 9)) for name in names})
         draft.tags.update(names)
     elif kind == 2:
         draft.call("RemoveTagsFromStream", TagKeys=names)
         draft.tags.difference_update(names)
-    elif kind == 3 or not draft.tags:
-        draft.call("ListTagsForStream")
-    else:
+    if kind == 4 and draft.tags:
         after = draft.rng.choice(sorted(draft.tags))
         draft.call("ListTagsForStream", Limit=draft.rng.randint(1, 2), ExclusiveStartTagKey=after)
+    else:
+        draft.call("ListTagsForStream")
+
+
+def encrypt(draft: Draft) -> None:
+    """With a key of KMS, or no more."""
+    which = draft.rng.choice(("StartStreamEncryption", "StartStreamEncryption", "StopStreamEncryption"))
+    draft.call(which, EncryptionType="KMS", KeyId="alias/aws/kinesis")
 
 
 def consume(draft: Draft) -> None:
