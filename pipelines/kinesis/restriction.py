@@ -186,8 +186,9 @@ class Restriction:
         ranges[shard.shard_id] = shard
         if not shard.done:
             return dataclasses.replace(self, shards=tuple(ranges.values()))
-        for joining in _joining(ranges, shard, claim):
-            ranges[joining.shard_id] = joining
+        if shard.stop is None:  # else what follows it is here already, or is another's
+            for joining in _joining(ranges, shard, claim):
+                ranges[joining.shard_id] = joining
         del ranges[shard.shard_id]
         gone = {shard.shard_id}.union(*(range_.waits_for for range_ in ranges.values())) - ranges.keys()
         return dataclasses.replace(
