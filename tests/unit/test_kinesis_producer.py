@@ -593,11 +593,13 @@ def test_what_a_shard_refuses_at_last_fails_with_its_own_code():
     producer.add(Record(b"throttled", "a"))
     refuse(producer, 0.0)
     producer.add(Record(b"faulty", "b"))
+    producer.add(Record(b"throttled too", "c"))
     (request,) = requests_of(producer, 10.0)
     producer.answered(request, [FAILURE if key == "b" else THROTTLED for key in keys_of(request)], 10.0)
     assert {f.record.data: (f.error_code, f.attempts) for f in producer.take_failed()} == {
         b"throttled": (THROTTLED.code, 2),
         b"faulty": (FAILURE.code, 1),
+        b"throttled too": (THROTTLED.code, 1),
     }
 
 
