@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pipelines.kinesis.positions import ShardPosition, StartingPosition
 from pipelines.runtime.errors import InvalidDataError
@@ -57,14 +58,30 @@ def read_positions(path: Path) -> Positions:
         return furthest(map(read_positions, sorted(path.glob(f"*{SUFFIX}"))))
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
-        shards = {str(shard): ShardPosition.from_json(at) for shard, at in read["shards"].items()}
-        for at in shards.values():
-            int(at.sequence_number)
+        shards = {str(shard): _place(members) for shard, members in read["shards"].items()}
         return Positions(shards, int(read.get("otherwise_ms", 0)))
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         message = f"{path} is no positions file: {type(error).__name__}: {error}."
         fix = "`hydrant positions STREAM --output FILE` writes one; delete it to start anew"
         raise InvalidDataError(message, fix=fix) from error
+
+
+def _place(members: Mapping[str, Any]) -> ShardPosition:
+    """A position at a record.
+
+    A sequence number that is no text would equal none that comes, and so be taken for one past retention (B13).
+
+    Raises:
+        ValueError: it is another kind of position, or none.
+    """
+    at = ShardPosition.from_json(members)
+    number, sub = at.sequence_number, at.sub_sequence_number
+    is_number = isinstance(number, str) and number.isdecimal()
+    is_sub = sub is None or (isinstance(sub, int) and sub >= 0)
+    if at.type not in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER") or not is_number or not is_sub:
+        message = f"{members!r} is no position at a record"
+        raise ValueError(message)
+    return at
 
 
 def furthest(positions: Iterable[Positions]) -> Positions:
