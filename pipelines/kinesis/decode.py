@@ -27,7 +27,7 @@ from pipelines.kinesis.positions import ShardPosition
 BODY: Final = "HydrantBody"
 """The member of the parsed answer that carries the undecoded body."""
 
-COLUMNS_PAY_BYTES: Final = 32_768
+COLUMNS_PAY_BYTES: Final = 131_072
 """A shorter answer, of a few records or of none, is quicker read record by record than column by column."""
 
 _DATA: Final = itemgetter("Data")
