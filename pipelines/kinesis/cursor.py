@@ -203,7 +203,7 @@ class Cursor:
         self._expected = None if answer.reached else fetched.expected
         if self._reads is not None and self._bytes is not None:
             self._reads.take(fetched.retries)
-            self._bytes.take(answer.data_bytes)
+            self._bytes.take(fetched.sent_bytes)
         self._rest(answer)
         if not answer.reached and answer.next_iterator is not None and not answer.failures:
             self._iterator = answer.next_iterator

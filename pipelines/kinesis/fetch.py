@@ -40,11 +40,14 @@ class Fetched:
         answer: its page begins behind the position that was asked for.
         expected: the record that the next page must begin with, as nothing has come yet; None when it has.
         retries: calls that were made again.
+        sent_bytes: of data that GetRecords sent, which the shard's limit counts (B6): before aggregates were taken
+            apart and what was known was left out.
     """
 
     answer: Answer
     expected: ShardPosition | None = None
     retries: int = 0
+    sent_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +99,12 @@ class Fetcher:
         try:
             if iterator is not None:
                 try:
-                    return self.judge(self.service.get(shard.shard_id, iterator), shard, position, expected)
+                    return self._read(iterator, shard, position, expected)
                 except ExpiredIteratorError:
                     retries = 1
             iterator = self.service.iterator(shard.shard_id, position)
             known = position if position.sequence_number else None
-            return self.judge(self.service.get(shard.shard_id, iterator), shard, position, known, retries)
+            return self._read(iterator, shard, position, known, retries)
         except NotFoundError:
             return Fetched(self._expired(shard, position), None, retries)
 
@@ -136,6 +139,13 @@ class Fetcher:
             return Fetched(_behind(answer, position, self, shard), None, retries)
         gap = self._trimmed(shard, position, first, f"what was put between it and {first}")
         return Fetched(dataclasses.replace(self.unpack(answer, shard), failures=(gap,)), None, retries)
+
+    def _read(
+        self, iterator: str, shard: Shard, position: ShardPosition, expected: ShardPosition | None, retries: int = 0
+    ) -> Fetched:
+        answer = self.service.get(shard.shard_id, iterator)
+        fetched = self.judge(answer, shard, position, expected, retries)
+        return dataclasses.replace(fetched, sent_bytes=answer.data_bytes)
 
     def _trimmed(self, shard: Shard, position: ShardPosition, up_to: str, what: str) -> ReadFailure:
         number = position.sequence_number
