@@ -54,7 +54,8 @@ class ManualClock:
     def sleep(self, seconds: float) -> None:
         with self._lock:
             self.slept_s.append(seconds)
-            self.ms += round(seconds * 1000)
+            # Never by nothing: who waits for what is left of a millisecond would wait for ever.
+            self.ms += max(round(seconds * 1000), 1 if seconds > 0 else 0)
 
     def advance(self, seconds: float) -> None:
         with self._lock:
