@@ -78,7 +78,9 @@ class Declared:
     def put_aggregated(self, data: Sequence[bytes], count: int) -> list[Placed]:
         """Puts records into the Kinesis stream of one shard, `count` in each KPL aggregate (B16)."""
         parts = [data[begin : begin + count] for begin in range(0, len(data), count)]
-        places = self.aws.kinesis.put(self.stream, [aggregate([Record(each, "key") for each in part]) for part in parts])
+        places = self.aws.kinesis.put(
+            self.stream, [aggregate([Record(each, "key") for each in part]) for part in parts]
+        )
         for part, place in zip(parts, places, strict=True):
             self.placed.update({each: (place.shard_id, place.sequence_number, sub) for sub, each in enumerate(part)})
         return places

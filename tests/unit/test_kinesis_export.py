@@ -6,13 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.kinesis.export import ExportPositions, _ExportFn, furthest, read_positions
+from pipelines.kinesis.export import _ExportFn
 from pipelines.kinesis.page import make_page
+from pipelines.kinesis.position_file import Positions, read_positions
 from pipelines.kinesis.positions import SHARD_END, TRIM_HORIZON, ShardPosition
 from pipelines.kinesis.until import OPEN, ShardEnd, StopFile, check_until, end_of
-from pipelines.runtime.errors import InvalidDataError
 
-POSITIONS = st.dictionaries(st.sampled_from("abc"), st.integers(0, 10**57).map(str), max_size=3)
 SHARD_POSITIONS = st.one_of(
     st.sampled_from([TRIM_HORIZON, SHARD_END]),
     st.builds(lambda ms: ShardPosition("AT_TIMESTAMP", timestamp_ms=ms), st.integers(0, 2**42)),
@@ -25,47 +24,46 @@ SHARD_POSITIONS = st.one_of(
 )
 
 
-@given(st.lists(POSITIONS, max_size=5))
-def test_b5_furthest_is_the_highest_number_of_each_shard(some):
-    merged = furthest(some)
-    assert merged == {
-        shard: str(max(int(each[shard]) for each in some if shard in each)) for shard in set().union(*some)
-    }
-    assert furthest(reversed(some)) == furthest([merged, *some]) == merged
-
-
 @given(SHARD_POSITIONS)
 def test_position_survives_its_json(position):
     assert ShardPosition.from_json(json.loads(json.dumps(position.to_json()))) == position
 
 
-def page(shard_id, *numbers):
+def page(shard_id, *numbers, subs=None):
     count = len(numbers)
-    return make_page(shard_id, [b""] * count, ["k"] * count, list(map(str, numbers)), [0] * count)
+    return make_page(shard_id, [b""] * count, ["k"] * count, list(map(str, numbers)), [0] * count, subs)
+
+
+def worker(folder, otherwise_ms=0):
+    made = _ExportFn(str(folder), otherwise_ms)
+    made.setup()
+    return made
 
 
 def test_b5_workers_files_together_are_what_was_reached(tmp_path):
     for pages in ([page("a", 8, 9), page("b", 5)], [page("a", 10)], []):
-        worker = _ExportFn(str(tmp_path))
-        worker.setup()
+        exporter = worker(tmp_path)
         for each in pages:
-            worker.process(each)
-        worker.finish_bundle()
-        worker.finish_bundle()
-    assert ExportPositions.reached(tmp_path) == {"a": "10", "b": "5"}
+            exporter.process(each)
+    reached = {"a": ShardPosition.after("10", 0), "b": ShardPosition.after("5", 0)}
+    assert read_positions(tmp_path) == Positions(reached)
+
+
+def test_a_page_is_in_the_file_before_the_next_one_comes(tmp_path):
+    exporter = worker(tmp_path, otherwise_ms=7)
+    for number in range(1, 4):
+        exporter.process(page("a", number))
+        assert read_positions(tmp_path) == Positions({"a": ShardPosition.after(str(number), 0)}, 7)
+
+
+def test_b17_the_position_is_behind_the_last_user_record(tmp_path):
+    worker(tmp_path).process(page("a", 8, 9, 9, subs=[0, 0, 4]))
+    assert read_positions(tmp_path).shards == {"a": ShardPosition.after("9", 4)}
 
 
 def test_nothing_reached_is_no_position(tmp_path):
-    assert ExportPositions.reached(tmp_path) == {}
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"a": null}', '{"a": "x"}', '{"a": "1"'])
-def test_file_that_holds_no_positions_is_named(tmp_path, content):
-    path = tmp_path / "a.positions.json"
-    path.write_text(content)
-    with pytest.raises(InvalidDataError, match=r"a\.positions\.json is no positions file") as raised:
-        read_positions(path)
-    assert "delete it" in raised.value.fix
+    worker(tmp_path)
+    assert read_positions(tmp_path) == Positions()
 
 
 @pytest.mark.parametrize(
