@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -46,7 +47,7 @@ class Story:
     backups_before_the_drain: int = 0
     statuses: list[int] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
-    at: list[dict[str, str]] = field(default_factory=list)
+    at: list[dict[str, Any]] = field(default_factory=list)
     """The positions file after each run."""
     keys: list[set[str]] = field(default_factory=list)
     """The keys of the bucket after each run."""
@@ -55,7 +56,7 @@ class Story:
 
     def read(self, run: int) -> dict[Position, bytes]:
         """The records up to the positions that were left after run number `run`."""
-        reached = {shard: int(number) for shard, number in self.at[run].items()}
+        reached = {shard: int(at["seq"]) for shard, at in self.at[run]["shards"].items()}
         return {place: data for place, data in self.put[run].items() if place[1] <= reached.get(place[0], 0)}
 
 
