@@ -252,7 +252,8 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
                         # The runner has handed shards over: what it left here goes on in the next call.
                         tracker.defer_remainder()
                         return
-                    left = left.after(step.claim)
+                    # What was handed over before the claim is not near it: a merge's child must not wait for it here.
+                    left = self._still_here(left, tracker).after(step.claim)
                     size += step.claim.data_bytes
                     yield from self._deliver(element, shard, left, step, watermark)
                     left = self._still_here(left, tracker)
