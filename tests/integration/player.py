@@ -154,16 +154,20 @@ class _Player:
 
     @staticmethod
     def _events(events: Any, most: int) -> Mapping[str, Any] | None:
-        """What the first events of a subscription hold together, until `most` records came, but one event at least."""
+        """What the first events of a subscription hold together, until `most` records came, but one event at least.
+
+        There are events without records, so waiting for a record that never comes ends too.
+        """
         if events is None:
             return None
+        give_up_s = time.monotonic() + _SETTLE_S
         records: list[Any] = []
         last: dict[str, Any] = {}
         try:
             for event in events:
                 last = event["SubscribeToShardEvent"]
                 records += last["Records"]
-                if len(records) >= most:
+                if len(records) >= most or time.monotonic() > give_up_s:
                     break
         except ClientError as error:
             return _refusal(error)
