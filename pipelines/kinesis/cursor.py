@@ -224,8 +224,8 @@ class Cursor:
             return answer, fetched
         self._spoiled += 1
         shard_id, stream = self._shard.shard_id, self._fetcher.service.stream
+        message = f"An answer of {stream} for {shard_id} cannot be decoded ({answer.spoiled.problem})."
         if self._spoiled < SPOILED_TRIES or not answer.reached:
-            message = f"An answer of {stream} for {shard_id} cannot be decoded ({answer.spoiled.problem})"
             raise TransientError(message, fix="look for what changes answers on their way, a proxy perhaps")
         self._spoiled = 0
         failure = ReadFailure(
@@ -234,7 +234,7 @@ class Cursor:
             shard_id,
             self._position.sequence_number,
             answer.reached,
-            answer.spoiled.problem,
+            message,
             answer.spoiled.body,
         )
         # Where it names no iterator, a new one is made: only an answer that can be read ends a shard.

@@ -293,8 +293,7 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
             if self.outputs_failures:
                 yield TaggedOutput(FAILURES, TimestampedValue(failure, now))
             elif not failure.is_gap:
-                message = f"An answer of {stream} for {shard.shard_id} cannot be decoded ({failure.message})"
-                raise InvalidDataError(message, fix="take the failures, too: .with_exception_handling()")
+                raise InvalidDataError(failure.message, fix="take the failures, too: .with_exception_handling()")
         timestamp, page = now, offer.page
         if page is not None:
             first_ms, last_ms = self._options.event_time.span_ms(page)

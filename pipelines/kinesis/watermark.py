@@ -21,8 +21,9 @@ class EventTime:
     """Event time taken from the records, in place of the time of their arrival.
 
     Attributes:
-        of: page of `PAGE_SCHEMA` -> one int64 a record, milliseconds since the epoch; null where a record has none, and
-            its time of arrival counts. A function of a module, so that it can be pickled. It must not raise.
+        of: page of `PAGE_SCHEMA` -> one int64 a record, milliseconds since the epoch, or one Arrow timestamp of any
+            unit; null where a record has none, and its time of arrival counts. A function of a module, so that it can
+            be pickled. It must not raise.
         slack_ms: how far event times may lie behind the latest one of their shard and behind the wall clock without
             being late: the watermark keeps that distance, and an idle shard's advances by the wall clock less it.
     """
@@ -42,10 +43,18 @@ class EventTime:
             ConfigurationError: `of` gave something else than a time a record.
         """
         times = self.of(page)
-        if not isinstance(times, pa.Array | pa.ChunkedArray) or len(times) != page.num_rows:
-            message = f"EventTime.of gave {type(times).__name__} for a page of {page.num_rows} records."
-            raise ConfigurationError(message, fix="return a pyarrow array of int64, one value or null a record")
-        found = pc.min_max(pc.coalesce(times.cast(pa.int64()), page.column("arrival_ms"))).as_py()
+        try:
+            if not isinstance(times, pa.Array | pa.ChunkedArray) or len(times) != page.num_rows:
+                raise TypeError
+            if pa.types.is_timestamp(times.type):
+                times = times.cast(pa.timestamp("ms", times.type.tz), safe=False)
+            times = times.cast(pa.int64())
+        except (TypeError, pa.ArrowException) as error:
+            kind = getattr(times, "type", type(times).__name__)
+            message = f"EventTime.of gave {kind} for a page of {page.num_rows} records."
+            fix = "return a pyarrow array of int64 or timestamps, one value or null a record"
+            raise ConfigurationError(message, fix=fix) from error
+        found = pc.min_max(pc.coalesce(times, page.column("arrival_ms"))).as_py()
         return found["min"], found["max"]
 
 

@@ -226,6 +226,7 @@ def test_an_answer_that_cannot_be_decoded_is_a_failure_with_its_body(stream, clo
     (failure,) = answer.failures
     assert (failure.kind, failure.stream, failure.shard_id) == ("UNDECODABLE", "flights", NAME)
     assert (failure.after, failure.up_to, failure.body) == ("", numbers[2], bodies[SPOILED_TRIES - 1])
+    assert failure.message.startswith(f"An answer of flights for {NAME} cannot be decoded (Error: ")
     assert not failure.is_gap
     assert (answer.page, answer.spoiled, answer.reached) == (None, None, numbers[2])
     cursor.move_to(answer.end)

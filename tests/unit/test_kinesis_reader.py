@@ -1,13 +1,15 @@
 """The reader, its cursors and `iter_pages` on a client in memory: pauses, faults, ends of reading."""
 
 import json
+from concurrent.futures import Executor, Future
 
 import pytest
 from botocore.exceptions import NoCredentialsError
 from kinesis_fake import AtOnce, FakeKinesis, client_error, connection_error
 
+from pipelines.kinesis import reader
 from pipelines.kinesis.cache import CursorCache
-from pipelines.kinesis.cursor import FAILURE_BUDGET_S, IDLE_POLL_S, POLL_S, Cursor
+from pipelines.kinesis.cursor import FAILURE_BUDGET_S, IDLE_POLL_S, POLL_S, SPOILED_TRIES, Cursor
 from pipelines.kinesis.fetch import Fetcher, Shard
 from pipelines.kinesis.positions import ShardPosition, StartingPosition
 from pipelines.kinesis.reader import Offer, Reader, Wait, iter_pages, start_of
@@ -18,6 +20,7 @@ from pipelines.runtime.errors import (
     ConfigurationError,
     CredentialsError,
     EndpointDownError,
+    InvalidDataError,
     NotFoundError,
 )
 
@@ -323,6 +326,24 @@ def test_b12_b13_reading_goes_on_in_what_descends_from_expired_shards(clock):
     assert reading.left.done
 
 
+def test_b12_b13_an_heir_waits_for_all_expired_shards_that_may_have_had_its_records(clock):
+    """Else it could have been read before the last of them is found to have expired, and would be found once more."""
+    stream = FakeKinesis(clock, 3)
+    low, middle, high = stream.open_shards()
+    reading = Reading(stream, clock)
+    heir = stream.merge(stream.merge(low, middle), high)
+    stream.put(heir, 4)
+    stream.close(heir)
+    for shard_id in set(stream.shards) - {heir}:
+        stream.expire(shard_id)
+    for shard_id, others in ((low, (middle, high)), (middle, (high,)), (high, ())):
+        offer = reading.poll()
+        assert [(failure.kind, failure.shard_id) for failure in offer.failures] == [("EXPIRED", shard_id)]
+        assert reading.left.find(heir).waits_for == others
+    assert reading.run() == stream.all_numbers()
+    assert reading.left.done
+
+
 def test_b7_latest_is_fixed_at_start_up(stream, clock):
     stream.put(SHARD, 3)
     clock.advance(1)
@@ -513,3 +534,102 @@ def test_b7_latest_is_no_time_in_the_services_future(stream, clock, monkeypatch,
     monkeypatch.setattr(clock, "now_ms", lambda: theirs_ms + fast_ms)
     left = start_of(StreamService("flights", stream), StartingPosition.parse("LATEST"), clock)
     assert {shard.start.timestamp_ms for shard in left.shards} == {theirs_ms + begins_ms}
+
+
+class Slow(Executor):
+    """Calls that take `seconds` of the tests' clock."""
+
+    def __init__(self, clock, seconds) -> None:
+        self.clock = clock
+        self.seconds = seconds
+        self.calls = []
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = Future()
+        self.calls.append((self.clock.monotonic_s() + self.seconds, future, lambda: fn(*args, **kwargs)))
+        return future
+
+    def pass_by(self, seconds) -> None:
+        """Time passes, and the calls whose answers have come meanwhile are done."""
+        self.clock.sleep(seconds)
+        due = [call for call in self.calls if call[0] <= self.clock.monotonic_s()]
+        self.calls = [call for call in self.calls if call not in due]
+        for _, future, call in due:
+            future.set_result(call())
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.24, 0.3, 1.3])
+def test_an_end_is_known_once_however_slow_the_calls_and_however_many_readers(
+    stream, clock, tmp_path, monkeypatch, seconds
+):
+    """A `process()` call does not wait for a slow answer: the next one, with a reader of its own, gets it."""
+    numbers = stream.put(SHARD, 4)
+    slow, stop = Slow(clock, seconds), StopFile(str(tmp_path / "stop.json"))
+    monkeypatch.setattr(reader, "wait", lambda calls, timeout, _: slow.pass_by(timeout))
+    reading = Reading(stream, clock)
+    reading.cache = cache(stream, clock, slow)
+    for turn in range(40):
+        if turn == 10:
+            stop.write({SHARD: None})
+        reading.reader = Reader(reading.cache, clock, stop)
+        while not reading.left.done and isinstance(reading.poll(), Offer):
+            pass
+        if reading.left.done:
+            break
+        reading.reader.close(reading.left)
+        slow.pass_by(reading.waits[-1] + 0.001)
+    assert reading.left.done
+    assert reading.numbers == numbers
+
+
+@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.parametrize("failures", [1, 2, 3])
+def test_a_shards_end_is_offered_when_its_followers_are_known(clock, tells, failures):
+    """A merge's child whose other parent is not known here takes a list of the stream; what fails is made again."""
+    stream = FakeKinesis(clock, 2, list_page=100)
+    stream.tell_children = tells
+    slow, quick = stream.open_shards()
+    reading = Reading(stream, clock)
+    end, half = stream.split(slow)
+    stream.close(end)
+    child = stream.merge(half, quick)
+    stream.close(child)
+    reading.left = reading.left.only([quick]) if failures == 3 else reading.left
+    listed, left = stream.list_shards, [None] * failures
+
+    def list_shards(**arguments):
+        if left:
+            left.pop()
+            raise client_error("LimitExceededException", "ListShards")
+        return listed(**arguments)
+
+    stream.list_shards = list_shards
+    reading.run(60)
+    assert not left
+    assert reading.left.done
+
+
+def test_iter_pages_tells_of_an_answer_that_cannot_be_decoded(stream, clock):
+    stream.put(SHARD, 4)
+    stream.spoiled = SPOILED_TRIES
+    pages = iter_pages("s", until=clock.now_ms(), kinesis=stream, clock=clock)
+    with pytest.raises(InvalidDataError, match=f"An answer of s for {SHARD} cannot be decoded") as raised:
+        next(pages)
+    assert "ReadFromKinesis" in raised.value.fix
+
+
+def test_b13_iter_pages_goes_on_behind_what_is_past_retention(stream, clock):
+    numbers = stream.put(SHARD, 6)
+    stream.trim(SHARD, 3)
+    start = StartingPosition.after({SHARD: numbers[0]})
+    pages = list(iter_pages("s", start, until=clock.now_ms(), kinesis=stream, clock=clock))
+    assert [number for page in pages for number in page["sequence_number"].to_pylist()] == numbers[3:]
+
+
+def test_b13_a_gap_comes_with_the_page_behind_it(stream, clock):
+    numbers = stream.put(SHARD, 6)
+    stream.trim(SHARD, 3)
+    reading = Reading(stream, clock, StartingPosition.after({SHARD: numbers[0]}))
+    offer = reading.poll()
+    assert [(gap.kind, gap.after, gap.up_to) for gap in offer.failures] == [("TRIMMED", numbers[0], numbers[3])]
+    assert reading.numbers == numbers[3:]

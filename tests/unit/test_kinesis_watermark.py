@@ -1,13 +1,18 @@
-"""The watermark: monotone, the slowest shard's, never ahead of a page's timestamp."""
+"""The watermark: monotone, the slowest shard's, never ahead of a page's timestamp; event time of the records' own."""
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
 from apache_beam.utils.timestamp import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.kinesis.page import make_page
 from pipelines.kinesis.positions import TRIM_HORIZON, ShardPosition
 from pipelines.kinesis.restriction import Restriction, ShardRange
 from pipelines.kinesis.until import SLACK_MS
-from pipelines.kinesis.watermark import ArrivalWatermark, Marks, MarksCoder, initial_marks
+from pipelines.kinesis.watermark import ARRIVAL_TIME, EventTime, Marks, MarksCoder, ShardWatermark, initial_marks
+from pipelines.runtime.errors import ConfigurationError
 
 NOW = 1_700_000_000_000
 
@@ -17,7 +22,7 @@ def ms_of(timestamp: Timestamp) -> int:
 
 
 def test_slowest_shard_holds_it_and_an_ended_one_does_not():
-    watermark = ArrivalWatermark(Marks())
+    watermark = ShardWatermark(Marks())
     watermark.live(["a", "b"])
     watermark.delivered("a", NOW)
     assert ms_of(watermark.current_watermark()) == 0
@@ -28,7 +33,7 @@ def test_slowest_shard_holds_it_and_an_ended_one_does_not():
 
 
 def test_idle_shard_does_not_hold_it_back():
-    watermark = ArrivalWatermark(Marks())
+    watermark = ShardWatermark(Marks())
     watermark.live(["a", "b"])
     watermark.delivered("a", NOW)
     watermark.caught_up("b", NOW + 10_000)
@@ -36,7 +41,7 @@ def test_idle_shard_does_not_hold_it_back():
 
 
 def test_child_goes_on_from_the_watermark():
-    watermark = ArrivalWatermark(Marks())
+    watermark = ShardWatermark(Marks())
     watermark.live(["a"])
     watermark.delivered("a", NOW)
     watermark.current_watermark()
@@ -49,9 +54,9 @@ def test_child_goes_on_from_the_watermark():
 def test_initial_watermark_is_the_starting_time_and_never_unknown():
     at = ShardPosition("AT_TIMESTAMP", timestamp_ms=NOW)
     timed = initial_marks(Restriction((ShardRange("a", at), ShardRange("b", at, waits_for=("a",)))))
-    assert ms_of(ArrivalWatermark(timed).current_watermark()) == NOW - SLACK_MS
+    assert ms_of(ShardWatermark(timed).current_watermark()) == NOW - SLACK_MS
     unknown = initial_marks(Restriction((ShardRange("a", TRIM_HORIZON),)))
-    assert ms_of(ArrivalWatermark(unknown).current_watermark()) == 0
+    assert ms_of(ShardWatermark(unknown).current_watermark()) == 0
 
 
 @given(
@@ -63,15 +68,16 @@ def test_initial_watermark_is_the_starting_time_and_never_unknown():
     )
 )
 @settings(max_examples=150)
-def test_no_page_is_late_pages_of_a_shard_are_in_order_and_state_survives(steps):
-    watermark = ArrivalWatermark(Marks())
+@pytest.mark.parametrize("slack_ms", [0, SLACK_MS, 60_000])
+def test_no_page_is_late_pages_of_a_shard_are_in_order_and_state_survives(slack_ms, steps):
+    watermark = ShardWatermark(Marks(), slack_ms)
     watermark.live("abc")
     low, last = 0, {}
     for shard, kind, offset, span in steps:
         if kind == "page":
             timestamp = ms_of(watermark.page(shard, NOW + offset))
             assert timestamp >= ms_of(watermark.current_watermark())
-            assert timestamp >= last.get(shard, 0)
+            assert timestamp > last.get(shard, -1)
             assert timestamp >= NOW + offset
             last[shard] = timestamp
             watermark.delivered(shard, NOW + offset + span)
@@ -80,5 +86,120 @@ def test_no_page_is_late_pages_of_a_shard_are_in_order_and_state_survives(steps)
         assert ms_of(watermark.current_watermark()) >= low
         low = ms_of(watermark.current_watermark())
         coded = MarksCoder().encode(watermark.get_estimator_state())
-        watermark = ArrivalWatermark(MarksCoder().decode(coded))
+        watermark = ShardWatermark(MarksCoder().decode(coded), slack_ms)
         assert ms_of(watermark.current_watermark()) == low
+
+
+def test_a_page_of_the_same_time_is_a_millisecond_behind_the_one_before_it():
+    watermark = ShardWatermark(Marks())
+    watermark.live(["a", "b"])
+    assert [ms_of(watermark.page("a", NOW)) for _ in range(3)] == [NOW, NOW + 1, NOW + 2]
+    assert ms_of(watermark.page("b", NOW)) == NOW
+    assert ms_of(watermark.page("a", NOW + 1)) == NOW + 3
+    assert ms_of(watermark.page("a", NOW + 9)) == NOW + 9
+    again = ShardWatermark(MarksCoder().decode(MarksCoder().encode(watermark.get_estimator_state())))
+    again.live(["a", "b"])
+    assert ms_of(again.page("a", NOW)) == NOW + 10
+
+
+def test_a_page_before_the_watermark_is_raised_to_it():
+    watermark = ShardWatermark(Marks())
+    watermark.live(["a"])
+    watermark.delivered("a", NOW)
+    assert ms_of(watermark.page("a", NOW - 60_000)) == NOW - SLACK_MS == ms_of(watermark.current_watermark())
+
+
+def test_what_is_known_of_an_ended_shard_is_forgotten():
+    watermark = ShardWatermark(Marks())
+    watermark.live(["a", "b"])
+    watermark.page("a", NOW)
+    watermark.delivered("a", NOW)
+    watermark.live(["b"])
+    assert watermark.get_estimator_state() == Marks(0, {"b": 0}, {})
+
+
+def test_slack_is_kept_behind_the_latest_time_and_behind_the_wall_clock():
+    watermark = ShardWatermark(Marks(), slack_ms=60_000)
+    watermark.live(["a"])
+    watermark.delivered("a", NOW)
+    assert ms_of(watermark.current_watermark()) == NOW - 60_000
+    watermark.caught_up("a", NOW + 30_000)
+    assert ms_of(watermark.current_watermark()) == NOW - 30_000
+
+
+def test_event_time_of_the_records_begins_anywhere():
+    """Where reading begins by arrival says nothing of the times in the records."""
+    at = ShardPosition("AT_TIMESTAMP", timestamp_ms=NOW)
+    marks = initial_marks(Restriction((ShardRange("a", at), ShardRange("b", at, waits_for=("a",)))), by_arrival=False)
+    assert marks == Marks(0, {"a": 0})
+
+
+def page_of(data, arrival_ms):
+    count = len(data)
+    return make_page("a", data, ["k"] * count, [str(n) for n in range(1, count + 1)], arrival_ms)
+
+
+def seconds_in_data(page):
+    """As a user writes it: the record's own seconds, null where there are none."""
+    text = page.column("data").cast(pa.string())
+    return pc.multiply(pc.if_else(pc.equal(text, ""), None, text).cast(pa.int64()), 1000)
+
+
+@pytest.mark.parametrize(
+    ("data", "arrival_ms", "span"),
+    [
+        ([b"5", b"3", b"4"], [9_000, 9_001, 9_002], (3_000, 5_000)),
+        ([b"5", b"", b"6"], [9_000, 9_001, 9_002], (5_000, 9_001)),
+        ([b"", b""], [9_000, 9_001], (9_000, 9_001)),
+        ([b"-7"], [9_000], (-7_000, -7_000)),
+    ],
+)
+def test_event_time_is_the_records_and_where_they_have_none_that_of_arrival(data, arrival_ms, span):
+    assert EventTime(seconds_in_data).span_ms(page_of(data, arrival_ms)) == span
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pa.chunked_array([[3_000], [5_000]]),
+        pa.array([3_000.0, 5_000.0]),
+        pa.array([3_000, 5_000], pa.int32()),
+        pa.array([3, 5], pa.timestamp("s")),
+        pa.array([3_000_999, 5_000_999], pa.timestamp("us", "UTC")),
+        pa.chunked_array([pa.array([3_000, 5_000], pa.timestamp("ms", "Europe/Berlin"))]),
+    ],
+    ids=["chunked", "floats", "int32", "seconds", "microseconds", "with a zone"],
+)
+def test_event_time_may_come_in_other_forms(times):
+    assert EventTime(lambda _: times).span_ms(page_of([b"", b""], [1, 2])) == (3_000, 5_000)
+
+
+def test_event_time_of_nothing_but_nulls_is_arrival():
+    assert EventTime(lambda page: pa.nulls(page.num_rows)).span_ms(page_of([b"", b""], [1, 2])) == (1, 2)
+    assert ARRIVAL_TIME.span_ms(page_of([b"", b""], [2, 1])) == (1, 2)
+    assert ARRIVAL_TIME.slack_ms == SLACK_MS
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        None,
+        [1, 2],
+        pa.array([1]),
+        pa.array([1, 2, 3]),
+        pa.scalar(1),
+        pa.array(["now", "then"]),
+        pa.array([1.5, 2.5]),
+        pa.array([[1], [2]]),
+    ],
+    ids=["nothing", "a list", "too few", "too many", "a scalar", "texts", "fractions", "lists"],
+)
+def test_a_function_that_gives_no_time_a_record_is_named(times):
+    with pytest.raises(ConfigurationError, match=r"EventTime\.of gave .* for a page of 2 records") as raised:
+        EventTime(lambda _: times).span_ms(page_of([b"", b""], [1, 2]))
+    assert "int64" in raised.value.fix
+
+
+def test_slack_is_not_negative():
+    with pytest.raises(ConfigurationError, match="slack_ms=-1"):
+        EventTime(seconds_in_data, slack_ms=-1)

@@ -52,3 +52,19 @@ def test_golden_values():
 def test_asking_takes_nothing():
     bucket = TokenBucket.full(rate=1, size=1, now_s=0)
     assert [bucket.wait_s(1, 0) for _ in range(5)] == [0] * 5
+
+
+def test_a_bucket_that_holds_nothing_makes_each_wait_for_what_was_taken_before():
+    """As a shard's bytes are taken: how large an answer is, is known when it has come (B8)."""
+    bucket = TokenBucket.full(rate=10, size=0, now_s=0)
+    assert bucket.wait_s(0, 50) == 0
+    bucket.take(5)
+    assert bucket.wait_s(0, 50) == pytest.approx(0.5)
+    assert bucket.wait_s(0, 50.2) == pytest.approx(0.3)
+    assert bucket.wait_s(0, 50.5) == pytest.approx(0)
+
+
+def test_time_that_goes_back_gives_nothing():
+    bucket = TokenBucket.full(rate=1, size=1, now_s=10)
+    bucket.take(1)
+    assert bucket.wait_s(1, 9) == pytest.approx(1)
