@@ -1,7 +1,7 @@
 """One `process()` call as the SDK makes it, step by step: coders at both ends, check_done, the deferred residual."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from apache_beam.pvalue import TaggedOutput
@@ -25,6 +25,23 @@ class WorkerFailedError(BaseException):
     """Raised into `process()` by a schedule: the bundle fails, through no fault of the DoFn's."""
 
 
+@dataclass
+class Ticket:
+    """Of a piece of work, over all attempts at it, all that it defers and all that is split off.
+
+    Attributes:
+        committed: it is read to its end, and its outputs are final.
+        parts: of what it was split into; it is done when they are.
+    """
+
+    committed: bool = False
+    parts: "tuple[Ticket, ...]" = ()
+
+    @property
+    def done(self) -> bool:
+        return self.committed or (bool(self.parts) and all(part.done for part in self.parts))
+
+
 @dataclass(frozen=True)
 class Work:
     """What a runner holds of an element that is not read to its end.
@@ -35,8 +52,9 @@ class Work:
         state: of the watermark estimator, encoded.
         watermark: no output is earlier than this, as the runner was told; None when it was told nothing.
         size: what `restriction_size` said.
+        ticket: for whoever has to wait until this is read.
+        behind: what is to be read first, where order matters; None for nothing.
         delay_s: the pause that was asked for before it is resumed.
-        behind: the bundle to be committed first, where order matters; None for none.
     """
 
     name: str
@@ -44,19 +62,9 @@ class Work:
     state: bytes
     watermark: Timestamp | None
     size: float
+    ticket: Ticket = field(default_factory=Ticket)
+    behind: Ticket | None = None
     delay_s: float = 0.0
-    behind: "Ticket | None" = None
-
-
-@dataclass
-class Ticket:
-    """Of a piece of work, over all attempts at it.
-
-    Attributes:
-        committed: an attempt succeeded, and its outputs are final.
-    """
-
-    committed: bool = False
 
 
 class Bundle:
@@ -66,7 +74,6 @@ class Bundle:
         work: what is read; after a split the primary, which is what a failed attempt is repeated from.
         outputs: so far.
         deferred: what `process()` left for later, once it has returned; None when nothing.
-        ticket: for whoever has to wait until an attempt at this work is committed.
 
     Args:
         case: the DoFn's case.
@@ -75,7 +82,6 @@ class Bundle:
         interrupt: see `Interrupt`.
         frozen: the world does not change meanwhile.
         names: for residuals.
-        ticket: the one of an earlier attempt; None makes one.
     """
 
     def __init__(
@@ -87,12 +93,10 @@ class Bundle:
         *,
         frozen: bool,
         names: Iterator[str],
-        ticket: Ticket | None = None,
     ) -> None:
         self.work = work
         self.outputs: list[Output] = []
         self.deferred: Work | None = None
-        self.ticket = ticket or Ticket()
         self.worker = worker
         self._case = case
         self._interrupt = interrupt
@@ -149,9 +153,12 @@ class Bundle:
         if not parts:
             return None
         primary, residual = parts
-        rest = self._work(next(self._names), residual, state, watermark, self.ticket if fraction == 0 else None)
+        rest = self._work(next(self._names), residual, state, watermark)
         # A failed attempt is repeated with the state it began with: what came from it was thrown away.
-        self.work = self._work(whole.name, primary, whole.state, whole.watermark, whole.behind)
+        self.work = self._work(whole.name, primary, whole.state, whole.watermark)
+        whole.ticket.parts = (self.work.ticket, rest.ticket)
+        if fraction == 0:
+            rest = replace(rest, behind=self.work.ticket)
         if self.bounded:
             self._compare_sizes(whole.size, rest.size, fraction)
         return rest
@@ -174,7 +181,8 @@ class Bundle:
             residual, delay = status
             watermark = self._sample()
             state = self.worker.encode_state(self.estimator.get_estimator_state())
-            self.deferred = self._work(next(self._names), residual, state, watermark, None, self._delay_s(delay))
+            rest = self._work(next(self._names), residual, state, watermark)
+            self.deferred = replace(rest, ticket=self.work.ticket, delay_s=self._delay_s(delay))
         elif (lost := self.tracker._deferred_residual) is not None:
             law = "coverage"
             raise LawError(law, f"the SDK takes {lost!r} for nothing, as its truth value is false, and loses it")
@@ -220,18 +228,9 @@ class Bundle:
             self._errors.append(error)
             raise
 
-    def _work(
-        self,
-        name: str,
-        restriction: Any,
-        state: bytes,
-        watermark: Timestamp | None,
-        behind: Ticket | None,
-        delay_s: float = 0.0,
-    ) -> Work:
+    def _work(self, name: str, restriction: Any, state: bytes, watermark: Timestamp | None) -> Work:
         size = self.worker.size(restriction)
-        encoded = self.worker.encode_restriction(restriction)
-        return Work(name, encoded, state, watermark, size, delay_s, behind)
+        return Work(name, self.worker.encode_restriction(restriction), state, watermark, size)
 
     def _compare_sizes(self, whole: float, rest: float, fraction: float) -> None:
         parts = self.work.size + rest

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
-from pipelines.kinesis.testing.bundle import Bundle, Interrupt, Ticket, Work
+from pipelines.kinesis.testing.bundle import Bundle, Interrupt, Work
 from pipelines.kinesis.testing.case import LawError, Output, Record, SdfCase
 from pipelines.kinesis.testing.worker import Worker
 
@@ -57,12 +57,10 @@ class Workers:
         size = worker.size(short)
         return Work(f"{work.name}, truncated", worker.encode_restriction(short), work.state, work.watermark, size)
 
-    def start(
-        self, work: Work, interrupt: Interrupt | None = None, *, fresh: bool = False, ticket: Ticket | None = None
-    ) -> Bundle:
+    def start(self, work: Work, interrupt: Interrupt | None = None, *, fresh: bool = False) -> Bundle:
         """An attempt at `work`; `fresh` on a worker that read nothing yet."""
         worker = Worker(self.case) if fresh else self.take()
-        return Bundle(self.case, worker, work, interrupt, frozen=self._frozen, names=self._names, ticket=ticket)
+        return Bundle(self.case, worker, work, interrupt, frozen=self._frozen, names=self._names)
 
     def take(self) -> Worker:
         return self._idle.pop() if self._idle else Worker(self.case)

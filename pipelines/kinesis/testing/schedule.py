@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import Final
 
-from pipelines.kinesis.testing.bundle import Bundle, Ticket, Work, WorkerFailedError
+from pipelines.kinesis.testing.bundle import Bundle, Work, WorkerFailedError
 from pipelines.kinesis.testing.case import Choose, LawError, Output, SdfCase
 from pipelines.kinesis.testing.reading import Workers, difference
 
@@ -36,7 +36,7 @@ class Schedule:
         self._case = case
         self._choose = choose
         self._workers = Workers(case, frozen=False)
-        self._pending: list[tuple[Work, Ticket | None]] = []
+        self._pending: list[Work] = []
         self._running: list[Bundle] = []
         self._in_order = bool(case.ordered and choose(2) == 0)
         self._actions = choose(_MOST_ACTIONS)
@@ -60,7 +60,7 @@ class Schedule:
     def _begin(self) -> None:
         work = self._workers.begin()
         parts = self._workers.split(work) if self._choose(2) else [work]
-        self._pending = [(part, None) for part in parts]
+        self._pending = list(parts)
         self._say("read " + ", ".join(part.name for part in parts))
 
     def _act(self) -> None:
@@ -80,17 +80,17 @@ class Schedule:
     def _ready(self) -> list[int]:
         return [
             index
-            for index, (work, _) in enumerate(self._pending)
-            if not (self._in_order and work.behind is not None and not work.behind.committed)
+            for index, work in enumerate(self._pending)
+            if not (self._in_order and work.behind is not None and not work.behind.done)
         ]
 
     def _start(self, index: int, *, wait: bool) -> Bundle:
-        work, ticket = self._pending.pop(index)
+        work = self._pending.pop(index)
         if wait:
             self._case.wait(work.delay_s)
         fresh = self._actions > 0 and self._choose(3) == 2
         self._say(f"start {work.name}" + (" on a new worker" if fresh else ""))
-        bundle = self._workers.start(work, self._interrupted, fresh=fresh, ticket=ticket)
+        bundle = self._workers.start(work, self._interrupted, fresh=fresh)
         self._running.append(bundle)
         return bundle
 
@@ -104,10 +104,11 @@ class Schedule:
             return False
         self._running.remove(bundle)
         self._workers.give(bundle.worker)
-        bundle.ticket.committed = True
         self.outputs += bundle.outputs
-        if bundle.deferred is not None:
-            self._pending.append((bundle.deferred, None))
+        if bundle.deferred is None:
+            bundle.work.ticket.committed = True
+        else:
+            self._pending.append(bundle.deferred)
         self._say(f"commit {bundle.work.name}" + (f", which defers {bundle.deferred.name}" if bundle.deferred else ""))
         return False
 
@@ -115,7 +116,7 @@ class Schedule:
         self._say(f"{bundle.work.name} fails and is to be repeated")
         bundle.fail()
         self._running.remove(bundle)
-        self._pending.append((bundle.work, bundle.ticket))
+        self._pending.append(bundle.work)
 
     def _world(self) -> None:
         happened = self._case.world_step(self._choose)
@@ -144,7 +145,7 @@ class Schedule:
         if residual is None:
             self._say(f"{bundle.work.name} is not split at {fraction} {where}")
             return
-        self._pending.append((residual, None))
+        self._pending.append(residual)
         self._say(f"split {bundle.work.name} at {fraction} {where}: {residual.name} is for others")
 
     def _beside(self, bundle: Bundle, where: str) -> None:
