@@ -71,6 +71,9 @@ class ShardCursor(Protocol):
             TerminalError: trying again gives the same.
         """
 
+    def gap(self) -> tuple[ReadFailure, ...]:
+        """What is missing if nothing follows: the record before the position, as nothing at the tip is that record."""
+
     def children(self) -> tuple[ShardInfo, ...] | None:
         """The shards that follow this one, from ListShards; None when the call failed and is made again later."""
 
@@ -154,6 +157,11 @@ class Cursor:
         call, self._call = self._call, None
         self.asked_s, self._asked_ms = self._call_asked
         return self._take(call)
+
+    def gap(self) -> tuple[ReadFailure, ...]:
+        if self._expected is None or self.caught_up_ms is None:
+            return ()
+        return (self._fetcher.trimmed(self._shard, self._position),)
 
     def children(self) -> tuple[ShardInfo, ...] | None:
         return self._listing(lambda: self._fetcher.service.children(self._shard.shard_id))

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 from pipelines.kinesis.cursor import FAILURE_BUDGET_S, Cursor
 from pipelines.kinesis.decode import Answer, decode_body
+from pipelines.kinesis.failures import ReadFailure
 from pipelines.kinesis.fetch import Fetcher, Shard, with_page
 from pipelines.kinesis.lineage import ShardInfo
 from pipelines.kinesis.positions import ShardPosition
@@ -132,6 +133,11 @@ class FanoutCursor:
         if answer.next_iterator is None:
             self.close()
         return answer
+
+    def gap(self) -> tuple[ReadFailure, ...]:
+        if self._expected is None or self.caught_up_ms is None:
+            return ()
+        return (self._fetcher.trimmed(self._shard, self._position),)
 
     def children(self) -> tuple[ShardInfo, ...] | None:
         return self._listing(lambda: self._fetcher.service.children(self._shard.shard_id))

@@ -129,7 +129,7 @@ class Fetcher:
         """
         if answer.page is None:
             if expected is not None and answer.next_iterator is None and answer.spoiled is None:
-                gap = self._trimmed(shard, position, "", "what followed it to the shard's end")
+                gap = self.trimmed(shard, position)
                 return Fetched(dataclasses.replace(answer, failures=(gap,)), None, retries)
             return Fetched(answer, expected, retries)
         first = answer.page.column("sequence_number")[0].as_py()
@@ -137,7 +137,7 @@ class Fetcher:
             return Fetched(self.unpack(answer, shard), None, retries)
         if first == expected.sequence_number:
             return Fetched(_behind(answer, position, self, shard), None, retries)
-        gap = self._trimmed(shard, position, first, f"what was put between it and {first}")
+        gap = self.trimmed(shard, position, first)
         return Fetched(dataclasses.replace(self.unpack(answer, shard), failures=(gap,)), None, retries)
 
     def _read(
@@ -147,10 +147,18 @@ class Fetcher:
         fetched = self.judge(answer, shard, position, expected, retries)
         return dataclasses.replace(fetched, sent_bytes=answer.data_bytes)
 
-    def _trimmed(self, shard: Shard, position: ShardPosition, up_to: str, what: str) -> ReadFailure:
-        number = position.sequence_number
-        message = f"The record {number} of {shard.shard_id} is past retention: {what} was not read."
-        return ReadFailure("TRIMMED", self.service.stream, shard.shard_id, number, up_to, message)
+    def trimmed(self, shard: Shard, position: ShardPosition, up_to: str = "") -> ReadFailure:
+        """The gap behind a record that is past retention (B13).
+
+        Args:
+            shard: that it is in.
+            position: behind the record.
+            up_to: sequence number of the first record behind the gap; empty when there is none.
+        """
+        number, shard_id = position.sequence_number, shard.shard_id
+        lost = f"what was put between it and {up_to}" if up_to else "what followed it"
+        message = f"The record {number} of {shard_id} is past retention: {lost} was not read."
+        return ReadFailure("TRIMMED", self.service.stream, shard_id, number, up_to, message)
 
     def _expired(self, shard: Shard, position: ShardPosition) -> Answer:
         """The end of a shard that the stream has no more.

@@ -4,6 +4,7 @@
 so the same reader serves the splittable DoFn, where a claim can fail, and a plain loop, where it cannot.
 """
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
@@ -158,10 +159,13 @@ class Reader:
             return self._page_offer(restriction, shard, cursor, answer, end)
         if answer.next_iterator is None:
             return _ended(restriction, shard, cursor, answer)
+        if shard.stop is not None and shard.stop.sequence_number and answer.caught_up:
+            # The record that reading stops at was in the stream, and is not any more: it would wait for ever.
+            return Offer(Claim(shard.shard_id, shard.stop, ends=True), None, cursor.gap(), drained=False)
         if end.kind == "CAUGHT_UP" and self._is_caught_up(answer, cursor):
-            return _ended(restriction, shard, cursor)
+            return _ended(restriction, shard, cursor, dataclasses.replace(answer, failures=cursor.gap()))
         if end.kind == "AT_TIMESTAMP" and self._passed(answer, cursor, end.value):
-            return Offer(Claim(shard.shard_id, ends=True))
+            return Offer(Claim(shard.shard_id, ends=True), None, cursor.gap())
         return None
 
     def _page_offer(
