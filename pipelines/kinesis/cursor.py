@@ -145,6 +145,8 @@ class Cursor:
             self._iterator = answer.next_iterator or None
         else:  # also where retention may be taking away what comes next: a new iterator finds out
             self._iterator = self._expected = self._call = None
+            if not self._failures:  # the pause was for what there was to read elsewhere, by another reader perhaps
+                self.ready_s = self._pause_s = 0.0
         self._position = position
 
     def peek(self) -> Answer | None:
