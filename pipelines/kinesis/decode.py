@@ -84,6 +84,7 @@ class Answer:
         spoiled: the answer itself, when it could not be decoded; there is no page then, and the other members are what
             could still be found in it.
         failures: what is missing before the page, or in place of one.
+        gone: of an expired shard: parents of shards that there still are, which have expired too; None of any other.
     """
 
     page: pa.RecordBatch | None
@@ -94,6 +95,7 @@ class Answer:
     reached: str = ""
     spoiled: Spoiled | None = None
     failures: tuple[ReadFailure, ...] = ()
+    gone: tuple[str, ...] | None = None
 
     @property
     def end(self) -> ShardPosition:

@@ -179,7 +179,10 @@ class Fetcher:
             f"{shard.shard_id} has expired: what it held behind {position.sequence_number or position.type} was not "
             "read.",
         )
-        return Answer(None, 0, 0, None, heirs(shard.shard_id, shard.hash_range, listed), failures=(lost,))
+        children = heirs(shard.shard_id, shard.hash_range, listed)
+        near = [other for other in listed if shard.hash_range is None or other.shares(shard.hash_range)]
+        gone = {parent for other in near for parent in other.parents} - {other.shard_id for other in listed}
+        return Answer(None, 0, 0, None, children, failures=(lost,), gone=tuple(sorted(gone)))
 
 
 def with_page(answer: Answer, page: pa.RecordBatch) -> Answer:

@@ -34,6 +34,8 @@ class GateItem:
         children: for an ended shard its children and all their parents, as far as they are known.
         timestamp_ms: of the page; of the end otherwise.
         page: the records, if there are any.
+        gone: for a shard that ends because the stream has it no more (B12): parents of shards that there still are,
+            which have expired too, and which nobody will read to their end. None for any other.
     """
 
     shard_id: str
@@ -44,11 +46,13 @@ class GateItem:
     children: tuple[tuple[str, tuple[str, ...]], ...] = ()
     timestamp_ms: int = 0
     page: pa.RecordBatch | None = None
+    gone: tuple[str, ...] | None = None
 
     def encode(self) -> bytes:
         """As a line of JSON, and the page behind it."""
         members = [
-            self.shard_id, self.follows, self.reached, self.gated, self.ends, self.children, self.timestamp_ms
+            self.shard_id, self.follows, self.reached, self.gated, self.ends, self.children, self.timestamp_ms,
+            *([] if self.gone is None else [self.gone]),
         ]  # fmt: skip
         return orjson.dumps(members) + b"\n" + (b"" if self.page is None else encode_batch(self.page))
 
@@ -56,9 +60,11 @@ class GateItem:
     def decode(cls, encoded: bytes) -> Self:
         """The inverse of `encode`."""
         head, _, body = encoded.partition(b"\n")
-        shard_id, follows, reached, gated, ends, children, timestamp_ms = orjson.loads(head)
+        shard_id, follows, reached, gated, ends, children, timestamp_ms, *gone = orjson.loads(head)
         tree = tuple((child, tuple(parents)) for child, parents in children)
-        return cls(shard_id, follows, reached, gated, ends, tree, timestamp_ms, decode_batch(body) if body else None)
+        page = decode_batch(body) if body else None
+        gone = None if not gone else tuple(gone[0])
+        return cls(shard_id, follows, reached, gated, ends, tree, timestamp_ms, page, gone)
 
 
 @dataclass
@@ -77,6 +83,14 @@ class Gate:
     ended: list[str] = field(default_factory=list)
     held: dict[str, int] = field(default_factory=dict)
 
+    def lose(self, item: GateItem) -> None:
+        """Notes what `item` tells of expired shards, also if it is to be held: what waits for them waits in vain."""
+        if item.gone is None:
+            return
+        self._end(item.gone)
+        if self.waiting.pop(item.shard_id, None) is not None:
+            self.reached[item.shard_id] = ""
+
     def may_pass(self, item: GateItem) -> bool:
         """Whether `item` is not to be held."""
         if not item.gated:
@@ -86,32 +100,27 @@ class Gate:
 
     def frees(self, item: GateItem) -> bool:
         """Whether something that is held may pass behind `item`, which may."""
-        return bool(self.held) and (item.ends or item.shard_id in self.held)
+        return bool(self.held) and (item.ends or item.gone is not None or item.shard_id in self.held)
 
     def hold(self, item: GateItem) -> None:
         """Notes that `item` is held."""
         self.held[item.shard_id] = self.held.get(item.shard_id, 0) + 1
 
     def pass_through(self, item: GateItem, held: Sequence[GateItem]) -> tuple[list[GateItem], list[GateItem]]:
-        """What passes behind `item`, which may pass, in order, `item` first; and what is held from now on.
+        """What passes now that `item` has come, in order, `item` first if it may; and what is held from now on.
 
         Args:
             item: as it comes.
             held: all that was held before, when `frees` says so; else nothing.
         """
         passed: list[GateItem] = []
-        rest = list(held)
-        queue = [item]
-        while queue:
-            current = queue.pop(0)
+        rest = [item, *held]
+        while (at := next((index for index, other in enumerate(rest) if self.may_pass(other)), None)) is not None:
+            current = rest.pop(at)  # one after the other: each may change what the next one finds
             if not self._is_double(current):
                 self._note(current)
                 passed.append(current)
-            queue = [other for other in rest if self.may_pass(other)]
-            rest = [other for other in rest if not self.may_pass(other)]
-            rest += queue[1:]  # each may change what the next one finds
-            queue = queue[:1]
-        if held:
+        if held or rest:
             self.held = dict(Counter(other.shard_id for other in rest))
         return passed, rest
 
@@ -134,14 +143,17 @@ class Gate:
         if not item.ends:
             return
         self.reached.pop(item.shard_id, None)
-        if not item.children:
-            self.ended.append(item.shard_id)
         for child, parents in item.children:
             if child not in self.reached:
                 self.waiting.setdefault(child, [parent for parent in parents if parent not in self.ended])
+        self._end([item.shard_id], is_known=bool(item.children))
+
+    def _end(self, shard_ids: Sequence[str], *, is_known: bool = False) -> None:
+        """Whoever waits for these waits no longer; who will is not known yet, unless `is_known`."""
+        if not is_known:
+            self.ended += [shard_id for shard_id in shard_ids if shard_id not in self.ended]
         for child, missing in list(self.waiting.items()):
-            if item.shard_id in missing:
-                missing.remove(item.shard_id)
+            missing[:] = [parent for parent in missing if parent not in shard_ids]
             if not missing:
                 del self.waiting[child]
                 self.reached[child] = ""

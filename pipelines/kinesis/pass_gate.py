@@ -38,7 +38,8 @@ class _PassGateFn(beam.DoFn):
         known = gate_state.read()
         gate = Gate.from_json(known) if known else Gate()
         item = GateItem.decode(element[1])
-        if not gate.may_pass(item):
+        gate.lose(item)
+        if not gate.may_pass(item) and item.gone is None:
             gate.hold(item)
             held_state.add(element[1])
             gate_state.write(gate.to_json())
@@ -48,10 +49,10 @@ class _PassGateFn(beam.DoFn):
         passed, rest = gate.pass_through(item, list(held.values()))
         if frees:
             held_state.clear()
-            still_held = {id(other) for other in rest}
-            for encoded, other in held.items():
-                if id(other) in still_held:
-                    held_state.add(encoded)
+        still_held = {id(other) for other in rest}
+        for encoded, other in [*held.items(), (element[1], item)]:
+            if id(other) in still_held:
+                held_state.add(encoded)
         gate_state.write(gate.to_json())
         for other in passed:
             if other.page is not None:

@@ -376,7 +376,8 @@ def _gate_item(shard: ShardRange, left: Restriction, offer: Offer, timestamp_ms:
     ends = offer.drained and (after is None or after.done)
     if not shard.gated:
         children = [left.find(child.shard_id) for child in claim.children]
-        if not ends or (children and all(child is not None and not child.gated for child in children)):
+        is_known = bool(children) and all(child is not None and not child.gated for child in children)
+        if not ends or (is_known and offer.gone is None):
             return None
     return GateItem(
         shard.shard_id,
@@ -387,4 +388,5 @@ def _gate_item(shard: ShardRange, left: Restriction, offer: Offer, timestamp_ms:
         tuple((child.shard_id, child.parents) for child in claim.children),
         timestamp_ms,
         offer.page if shard.gated else None,
+        offer.gone,
     )

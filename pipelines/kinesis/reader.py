@@ -44,12 +44,14 @@ class Offer:
         page: the records that the claim stands for; None when it only moves or ends the shard.
         failures: what is missing before the page or in place of one.
         drained: for a claim that ends its shard: nothing of it is left for anyone, now or later.
+        gone: see `Answer`.
     """
 
     claim: Claim
     page: pa.RecordBatch | None = None
     failures: tuple[ReadFailure, ...] = ()
     drained: bool = True
+    gone: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +257,7 @@ def _ended(
         return None
     children, line = followers
     claim = Claim(shard.shard_id, ends=True, children=children, lineage=line)
-    return Offer(claim, None, answer.failures if answer else ())
+    return Offer(claim, None, answer.failures, gone=answer.gone) if answer else Offer(claim)
 
 
 def start_of(service: StreamService, start: StartingPosition, clock: Clock) -> Restriction:
