@@ -187,11 +187,11 @@ def test_b6_b8_limits_are_kept_by_waiting_or_survived(aws_environment, run, log,
         aws_environment.setenv("AWS_ENDPOINT_URL_KINESIS", endpoint)
         kinesis = KinesisStandIn(endpoint)
         stream = kinesis.stream()
-        placed = kinesis.put(stream, [Record(b"x" * 100_000, f"key-{number}") for number in range(30)])
+        placed = kinesis.put(stream, [Record(b"x" * 100_000, f"key-{number}") for number in range(60)])
 
         def tick(_):
-            # 3 MB are read, and half a second of exceptions follows.
-            if stop.read() is None and len(log.numbers()) >= 30:
+            # 6 MB are read, and two seconds of exceptions follow.
+            if stop.read() is None and len(log.numbers()) >= 60:
                 placed.extend(kinesis.put(stream, [Record(b"last", "key")]))
                 stop.write(ends_of(placed))
 
@@ -202,4 +202,4 @@ def test_b6_b8_limits_are_kept_by_waiting_or_survived(aws_environment, run, log,
     finally:
         child.stop()
     each_once(log, placed)
-    assert (metrics.get("retries", 0) > 0) != keeps
+    assert (metrics.get("retries", 0) > 1) != keeps  # one may be a connection's
