@@ -20,7 +20,7 @@ from pipelines.kinesis.cursor import (
 )
 from pipelines.kinesis.decode import BODY
 from pipelines.kinesis.fetch import Fetcher, Shard
-from pipelines.kinesis.positions import TRIM_HORIZON
+from pipelines.kinesis.positions import TRIM_HORIZON, ShardPosition
 from pipelines.kinesis.put import Record
 from pipelines.kinesis.service import StreamService
 from pipelines.runtime.clock import ManualClock
@@ -106,6 +106,20 @@ def test_b8_limited_reads_stay_within_a_shards_limits(executor, sizes):
         for at_s, size in stream.reads[begin:]:
             assert had <= BYTES_PER_S * (at_s - first_s + 1e-5)
             had += size
+
+
+def test_b8_a_read_that_was_made_twice_counts_twice(stream, clock):
+    """An expired iterator takes two calls at once, and the next one waits for both."""
+    stream.put(NAME, 9)
+    cursor = cursor_of(stream, limited=True)
+    cursor.move_to(cursor.peek().end)
+    clock.advance(301)
+    stream.faults = [client_error("ExpiredIteratorException")]
+    begun_s = clock.monotonic_s()
+    cursor.move_to(cursor.peek().end)
+    assert cursor.peek() is None
+    assert [at_s - begun_s for at_s, _ in stream.reads[1:]] == [0, 0]
+    assert cursor.ready_s - begun_s == pytest.approx(2 / READS_PER_S)
 
 
 def test_b8_reads_that_are_not_limited_wait_for_nothing(stream, clock):
@@ -233,6 +247,24 @@ def test_an_answer_that_cannot_be_decoded_is_a_failure_with_its_body(stream, clo
     assert read(cursor, clock, clock.monotonic_s() + 1) == numbers[3:]
 
 
+def test_only_an_answer_that_can_be_read_ends_a_shard(stream, clock):
+    """The last one of a closed shard names no iterator; one that is spoiled may have lost it."""
+    numbers = stream.put(NAME, 3)
+    children = stream.split(NAME)
+    stream.spoiled = SPOILED_TRIES
+    cursor = cursor_of(stream)
+    while (answer := cursor.peek()) is None:
+        wait(cursor, clock)
+    assert [failure.kind for failure in answer.failures] == ["UNDECODABLE"]
+    assert answer.next_iterator is not None
+    cursor.move_to(answer.end)
+    wait(cursor, clock)
+    last = cursor.peek()
+    assert (last.page, last.next_iterator, last.failures) == (None, None, ())
+    assert tuple(child.shard_id for child in last.children) == children
+    assert stream.iterators[-1]["StartingSequenceNumber"] == numbers[-1]
+
+
 def test_an_answer_spoiled_on_its_way_comes_whole_the_next_time(stream, clock):
     numbers = stream.put(NAME, 7)
     cursor = cursor_of(stream)
@@ -249,6 +281,45 @@ def test_an_answer_that_cannot_be_decoded_and_names_no_record_is_asked_for_until
     lasted_s = fail(cursor, clock, lambda _: None)
     assert FAILURE_BUDGET_S < lasted_s <= FAILURE_BUDGET_S + MAX_BACKOFF_S + 0.002
     assert cursor.retries > SPOILED_TRIES
+
+
+# What is there, and what is not.
+
+
+def test_b13_a_gap_is_told_when_something_comes_after_empty_answers(stream, clock):
+    numbers = stream.put(NAME, 2)
+    stream.trim(NAME, 2)
+    cursor = cursor_of(stream)
+    cursor.move_to(ShardPosition.after(numbers[0]))
+    for _ in range(3):
+        answer = cursor.peek()
+        assert (answer.page, answer.failures) == (None, ())
+        wait(cursor, clock)
+    new = stream.put(NAME, 1)
+    answer = cursor.peek()
+    assert answer.page["sequence_number"].to_pylist() == new
+    assert [(gap.kind, gap.after, gap.up_to) for gap in answer.failures] == [("TRIMMED", numbers[0], new[0])]
+    cursor.move_to(answer.end)
+    wait(cursor, clock)
+    assert cursor.peek().failures == ()
+
+
+def test_b9_a_shard_is_caught_up_when_an_answer_has_nothing_of_it(stream, clock):
+    """Records that reach the tip are to be worked on first: what has not been output holds the watermark."""
+    stream.put(NAME, 3)
+    cursor = cursor_of(stream)
+    answer = cursor.peek()
+    assert answer.caught_up
+    assert cursor.caught_up_ms is None
+    cursor.move_to(answer.end)
+    wait(cursor, clock)
+    asked_ms = clock.now_ms()
+    assert not cursor.peek().reached
+    assert cursor.caught_up_ms == asked_ms
+    stream.put(NAME, 1)
+    wait(cursor, clock)
+    cursor.peek()
+    assert cursor.caught_up_ms is None
 
 
 # Reading ahead.

@@ -213,6 +213,20 @@ def test_short_failures_are_survived_and_long_ones_end_it(stream, clock, fault):
     assert FAILURE_BUDGET_S < clock.monotonic_s() - begin < 2 * FAILURE_BUDGET_S
 
 
+def test_b6_back_off_lasts_also_when_the_end_is_known(stream, clock, tmp_path):
+    stream.put(SHARD, 1)
+    stop = StopFile(str(tmp_path / "stop.json"))
+    stop.write({SHARD: None})
+    for until in (clock.now_ms() + 60_000, {SHARD: "1"}, stop):
+        reading = Reading(stream, clock, until=until)
+        stream.faults = [client_error("ProvisionedThroughputExceededException") for _ in range(9)]
+        reading.poll()
+        for _ in range(5):
+            reading.poll()
+        assert len(stream.faults) == 8
+        stream.faults.clear()
+
+
 def test_a_success_in_between_renews_the_failure_budget(stream, clock):
     reading = Reading(stream, clock)
     for _ in range(4):

@@ -307,6 +307,14 @@ def test_b12_lineage_tells_the_hash_keys_that_a_restriction_does_not_know(low):
         assert [joined.shard_id for joined in left.shards] == (["c"] if shard == low else [])
 
 
+@pytest.mark.parametrize("stop", [ShardPosition.after("9"), SHARD_END])
+def test_b10_what_follows_a_shard_that_is_read_up_to_a_known_end_is_anothers(stop):
+    """A primary that is repeated finds the children of its shards again: the residual has them."""
+    children = (ShardInfo("b", ("shardId-0",)),)
+    assert one(stop=stop).after(claim(9, ends=True, children=children)).shards == ()
+    assert [shard.shard_id for shard in one().after(claim(9, ends=True, children=children)).shards] == ["b"]
+
+
 def test_b12_what_descends_from_a_gated_shard_is_gated():
     left = Restriction((ShardRange("c", TRIM_HORIZON, gated=True, hash_range=(0, 19)), ShardRange("d", TRIM_HORIZON)))
     children = (ShardInfo("e", ("c",), hash_range=(0, 9)), ShardInfo("f", ("c",), hash_range=(10, 19)))
@@ -445,6 +453,16 @@ def test_b7_after_sequence_number_skips_the_ancestors_of_named_shards():
         ("d", TRIM_HORIZON, ()),
         ("e", TRIM_HORIZON, ()),
     ]
+
+
+def test_b13_a_named_shard_that_has_expired_stays_in_so_that_it_is_missed():
+    start = StartingPosition.after({"gone": "50", "b": "60"}, otherwise_ms=5)
+    whole = restrictions.initial([ShardInfo("a"), ShardInfo("b", ("a",)), ShardInfo("c", ("gone",))], start)
+    assert {shard.shard_id: (shard.start, shard.waits_for) for shard in whole.shards} == {
+        "gone": (ShardPosition.after("50"), ()),
+        "b": (ShardPosition.after("60"), ()),
+        "c": (ShardPosition("AT_TIMESTAMP", timestamp_ms=5), ("gone",)),
+    }
 
 
 def test_b7_at_timestamp_holds_for_children_too():
