@@ -21,7 +21,7 @@ SEEDS: Final = range(100)
 _LEAST_STEPS: Final = 20
 _MOVES: Final = {
     record_moves.put: 14, record_moves.put_many: 14, Draft.pause: 7, record_moves.iterate: 18, record_moves.read: 24,
-    record_moves.drain: 5, record_moves.subscribe: 4, record_moves.refused_put: 4, record_moves.refused_iterator: 5,
+    record_moves.drain: 5, record_moves.subscribe: 4, record_moves.refused_put: 4, record_moves.refused_iterator: 7,
     shard_moves.split: 9, shard_moves.merge: 8, shard_moves.scale: 4, shard_moves.refused_reshard: 8,
     shard_moves.list_shards: 10, shard_moves.page_shards: 5,
     stream_moves.describe: 7, stream_moves.retain: 4, stream_moves.tag: 6, stream_moves.consume: 8,

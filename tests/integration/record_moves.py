@@ -127,7 +127,7 @@ def refused_iterator(draft: Draft) -> None:
         others = [record for other in draft.shards if other is not shard for record in other.puts]
         if others:
             foreign = draft.rng.choice(others)
-            requests += [{"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": foreign}] * 3
+            requests += [{"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": foreign}] * 8
     kind = draft.rng.randint(0, 3)
     if kind == 0:
         draft.call("GetRecords", ShardIterator=draft.rng.choice(("none", "AAAAAAAAAAE=", "A" * 200)))
