@@ -69,6 +69,17 @@ def _empty_shard() -> Draft:
     return draft
 
 
+def _refused_delete() -> Draft:
+    """A stream with a consumer, and a second later."""
+    draft = _draft(1)
+    draft.call("RegisterStreamConsumer", ConsumerName="app")
+    draft.call("DeleteStream")
+    draft.pause()
+    draft.pause()
+    draft.call("DescribeStreamSummary")
+    return draft
+
+
 def _split_at_the_start() -> Draft:
     draft = _draft(1)
     draft.call("SplitShard", ShardToSplit=shard_id(0), NewStartingHashKey="0")
@@ -194,6 +205,7 @@ _BY_ROW: Final[Mapping[str, tuple[Callable[[], Draft], ...]]] = {
     "iterator-in-seconds": (_iterator_in_seconds,),
     "forgotten-filter": (_forgotten_filter,),
     "empty-shard": (_empty_shard,),
+    "refused-delete": (_refused_delete,),
     "split-at-the-start": (_split_at_the_start,),
     "merge-from-above": (_merge_from_above,),
     "scaling-without-limit": (_scaling_without_limit, _less_than_half),

@@ -8,7 +8,7 @@ from typing import Any, Final
 import botocore.session
 from compare import ABSENT, Difference
 from draft import KEYS
-from steps import Answered, Moment
+from steps import STREAM, Answered, Moment, Named, Step
 
 Matcher = Callable[[Difference], bool]
 
@@ -189,10 +189,16 @@ def uneven_shards(difference: Difference) -> bool:
 
 
 def deleted_by_refusal(difference: Difference) -> bool:
-    """DeleteStream again, after it was refused: LocalStack has deleted the stream."""
-    before = difference.steps[difference.number - 1]
-    is_again = difference.step.operation == before.operation == "DeleteStream"
-    return is_again and says({}, {"Error": "ResourceNotFoundException", "Status": 400})(difference)
+    """After DeleteStream was refused, LocalStack does not find the stream."""
+    before = difference.steps[: difference.number]
+    deletes = [step for step in before if step.operation == "DeleteStream" and _is_of_the_stream(step)]
+    missing = {"Error": "ResourceNotFoundException", "Status": 400}
+    return (
+        difference.path == ()
+        and bool(deletes)
+        and all("EnforceConsumerDeletion" not in step.request for step in deletes)
+        and difference.localstack == missing
+    )
 
 
 def end_of_subscription(difference: Difference) -> bool:
@@ -236,6 +242,10 @@ def _filter(difference: Difference) -> Mapping[str, Any]:
 
 def _ids(shards: Any) -> list[str]:
     return [shard["ShardId"] for shard in shards] if isinstance(shards, list) else []
+
+
+def _is_of_the_stream(step: Step) -> bool:
+    return any(isinstance(value, Named) and value.name == STREAM for value in step.request.values())
 
 
 def _was_made_in(difference: Difference, number: int | None, second: int) -> bool:
