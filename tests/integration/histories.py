@@ -31,7 +31,7 @@ _MOVES: Final = {
 
 
 def history(seed: int) -> tuple[Step, ...]:
-    """The history of that `seed`, some 30 to 60 steps from CreateStream to DeleteStream."""
+    """The history of that `seed`, 25 to some 50 steps from CreateStream to DeleteStream."""
     rng = random.Random(seed)
     draft = Draft(rng)
     draft.create(rng.randint(1, 4))
