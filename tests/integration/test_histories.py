@@ -1,6 +1,8 @@
 """Histories, what is seen of them, and the table of known differences: all that needs no LocalStack."""
 
 import datetime
+import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from botocore.loaders import Loader
 from compare import differences
 from differences import ROWS, explanation, table
 from directed import AGREED, DIRECTED
@@ -179,6 +182,14 @@ def test_the_page_shows_the_table() -> None:
     assert table() in PAGE.read_text(), fix
     assert len(table().splitlines()) == len(ROWS) + 2
     assert all(line.count("|") == 6 for line in table().splitlines()), "a cell has a bar"
+
+
+def test_what_rows_quote_of_botocores_service_model_stands_there() -> None:
+    model = json.dumps(Loader().load_service_model("kinesis", "service-2"), ensure_ascii=False)
+    texts = re.sub(r"<[^>]+>", "", model)
+    quotes = [quote for row in ROWS for quote in re.findall(r'"([^"]+)"', row.source.partition("BC:")[2])]
+    assert len(quotes) >= 15
+    assert [quote for quote in quotes if quote not in texts] == []
 
 
 def test_every_row_has_a_name_of_its_own_and_every_history_a_row() -> None:
