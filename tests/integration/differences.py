@@ -43,9 +43,7 @@ from matchers import (
 IMAGE: Final = "localstack/localstack:4.14.0"
 """The LocalStack that the rows are about."""
 
-_COMMON_ERRORS: Final = (
-    'API reference, Common Errors: "The input fails to satisfy the constraints specified by an AWS service"'
-)
+_VALIDATION: Final = 'BC: ValidationException, "a parameter value is not valid"'
 
 
 @dataclass(frozen=True)
@@ -87,8 +85,9 @@ ROWS: Final = (
         "even-ranges",
         "CreateStream, UpdateShardCount",
         "shards begin at multiples of floor((2^128 - 1) / n), so that bounds are up to a few keys low",
-        "2^128 keys are split evenly; the first of two shards ends at 170141183460469231731687303715884105727",
-        "B4; developer guide, tutorial with the AWS CLI, `describe-stream`",
+        "2^128 keys are split evenly; the second of two shards begins at 170141183460469231731687303715884105728",
+        "B4; AWS's answer in getmoto/moto#4540, \"the shard's StartingHashKey "
+        '170141183460469231731687303715884105728"',
         even_bound_a_few_keys_low,
     ),
     Row(
@@ -104,7 +103,7 @@ ROWS: Final = (
         "PutRecord, PutRecords, GetRecords, SubscribeToShard",
         "EncryptionType NONE in answers and in records, while the stream is not encrypted",
         "no EncryptionType there",
-        "API reference, sample responses of PutRecord, PutRecords and GetRecords",
+        "developer guide, tutorial with the AWS CLI: what put-record and get-records print",
         all_of(at("EncryptionType"), says(ABSENT, "NONE")),
     ),
     Row(
@@ -202,7 +201,7 @@ ROWS: Final = (
         "InvalidArgumentException for an argument that breaks the length, range or pattern of its shape, and for a "
         "record that is too large",
         "ValidationException",
-        _COMMON_ERRORS,
+        _VALIDATION,
         all_of(refused("ValidationException", "InvalidArgumentException"), breaks_a_shape),
     ),
     Row(
@@ -210,7 +209,7 @@ ROWS: Final = (
         "CreateStream",
         "LimitExceededException for a ShardCount of 0",
         "ValidationException",
-        f"{_COMMON_ERRORS}; BC: PositiveIntegerObject",
+        f"{_VALIDATION}; PositiveIntegerObject",
         all_of(of("CreateStream"), refused("ValidationException", "LimitExceededException"), breaks_a_shape),
     ),
     Row(
@@ -218,7 +217,7 @@ ROWS: Final = (
         "GetShardIterator, UpdateShardCount",
         "SerializationException for a value that its enumeration does not have",
         "ValidationException",
-        _COMMON_ERRORS,
+        _VALIDATION,
         all_of(refused("ValidationException", "SerializationException"), breaks_a_shape),
     ),
     Row(
@@ -226,7 +225,7 @@ ROWS: Final = (
         "SplitShard",
         "HTTP 500 for a NewStartingHashKey that is no number",
         "ValidationException",
-        f"{_COMMON_ERRORS}; BC: HashKey",
+        f"{_VALIDATION}; HashKey",
         all_of(of("SplitShard"), refused("ValidationException", "500", 500), breaks_a_shape),
     ),
     Row(
@@ -277,7 +276,7 @@ ROWS: Final = (
         "SplitShard",
         "takes a shard's StartingHashKey as NewStartingHashKey: one child has no hash key",
         "InvalidArgumentException",
-        "AWS's answer, \"is not both greater than one plus the shard's StartingHashKey and less than the shard's "
+        "AWS's answer in getmoto/moto#4540, \"is not both greater than one plus the shard's StartingHashKey and less than the shard's "
         'EndingHashKey"; BC: SplitShardInput, "a set of ordered contiguous positive integers"',
         all_of(of("SplitShard"), new_key_is_the_first, taken("InvalidArgumentException")),
     ),
