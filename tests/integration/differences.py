@@ -276,7 +276,8 @@ ROWS: Final = (
         "SplitShard",
         "takes a shard's StartingHashKey as NewStartingHashKey: one child has no hash key",
         "InvalidArgumentException",
-        "AWS's answer in getmoto/moto#4540, \"is not both greater than one plus the shard's StartingHashKey and less than the shard's "
+        "AWS's answer in getmoto/moto#4540, \"is not both greater than one plus the shard's StartingHashKey and less "
+        "than the shard's "
         'EndingHashKey"; BC: SplitShardInput, "a set of ordered contiguous positive integers"',
         all_of(of("SplitShard"), new_key_is_the_first, taken("InvalidArgumentException")),
     ),
