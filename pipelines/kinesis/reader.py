@@ -213,8 +213,8 @@ class Reader:
 
 
 def _up_to(page: pa.RecordBatch | None, sequence_number: int) -> pa.RecordBatch | None:
-    if page is None or int(page.column("sequence_number")[-1].as_py()) <= sequence_number:
-        return page
+    if page is None or page.num_rows == 0 or int(page.column("sequence_number")[-1].as_py()) <= sequence_number:
+        return page  # without records perhaps, as `until` cut them
     numbers = page.column("sequence_number").to_pylist()
     return page.slice(0, sum(int(number) <= sequence_number for number in numbers))
 
