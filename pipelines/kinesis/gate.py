@@ -146,7 +146,7 @@ class Gate:
         for child, parents in item.children:
             if child not in self.reached:
                 self.waiting.setdefault(child, [parent for parent in parents if parent not in self.ended])
-        self._end([item.shard_id], is_known=bool(item.children))
+        self._end([item.shard_id], is_known=bool(item.children) and item.gone is None)
 
     def _end(self, shard_ids: Sequence[str], *, is_known: bool = False) -> None:
         """Whoever waits for these waits no longer; who will is not known yet, unless `is_known`."""

@@ -37,7 +37,8 @@ class Gating:
     def take(self, item: GateItem) -> list[GateItem]:
         """What passes."""
         gate = self.gate
-        if not gate.may_pass(item):
+        gate.lose(item)
+        if not gate.may_pass(item) and item.gone is None:
             gate.hold(item)
             self.held.append(item)
             self.state = gate.to_json()
@@ -47,7 +48,8 @@ class Gating:
         if frees:
             self.held = rest
         else:
-            assert not rest
+            assert rest in ([], [item])
+            self.held += rest
         self.state = gate.to_json()
         assert gate.held == Counter(other.shard_id for other in self.held)
         assert not any(gate.may_pass(other) for other in self.held)
@@ -233,6 +235,7 @@ ITEMS = st.builds(
     ),
     st.integers(0, 2**42),
     st.none() | st.integers(1, 3).map(lambda n: make_page("s", [b"a\nb"] * n, ["k"] * n, ["1"] * n, [5] * n)),
+    st.none() | st.lists(st.text(max_size=9), max_size=2).map(tuple),
 )
 
 
@@ -244,6 +247,9 @@ def test_item_survives_its_bytes(item):
 def test_item_has_its_bytes_for_ever():
     item = GateItem("c", "1", "2", True, True, (("d", ("b", "c")),), 7)
     assert item.encode() == b'["c","1","2",true,true,[["d",["b","c"]]],7]\n'
+    expired = GateItem("c", "1", "1", True, True, (("d", ("c",)),), 7, gone=("b",))
+    assert expired.encode() == b'["c","1","1",true,true,[["d",["c"]]],7,["b"]]\n'
+    assert GateItem.decode(expired.encode()) == expired
 
 
 def mark(shard_id, *children) -> GateItem:
@@ -317,6 +323,59 @@ def test_a_parent_whose_reading_ended_before_it_did_is_not_waited_for(first):
     gating.take(marks[first])
     assert len(gating.take(marks["b" if first == "a" else "a"])) == 2
     assert gating.gate.reached == {"c": "1"}
+
+
+def expired(shard_id, *children, gone=(), **more) -> GateItem:
+    """The end of a shard that the stream has no more: what descends from it names it as the only parent."""
+    descends = tuple((child, (shard_id,)) for child in children)
+    return GateItem(shard_id, ends=True, children=descends, gone=tuple(gone), **more)
+
+
+def test_b12_a_child_does_not_wait_for_a_parent_that_has_expired_unread():
+    """Of c's parents a was read; b lay behind x, which has expired, and b with it."""
+    for turned in (False, True):
+        gating = Gating()
+        items = [mark("a", ("c", ("a", "b"))), expired("x", gone=["b"], gated=False)]
+        assert gating.take(page("c", 0, 7)) == []
+        for item in reversed(items) if turned else items:
+            passed = gating.take(item)
+        assert passed[-1] == page("c", 0, 7)
+        assert (gating.gate.reached, gating.gate.waiting, gating.held) == ({"c": "7"}, {}, [])
+
+
+def test_b12_an_expired_shard_does_not_wait_for_its_parents():
+    """Its end is known to the gate before theirs, which may never come."""
+    gating = Gating()
+    gating.take(mark("a", ("c", ("a", "b"))))
+    end = expired("c", "d")
+    assert gating.take(page("d", 0, 7)) == []
+    assert gating.take(end) == [end, page("d", 0, 7)]
+    assert (gating.gate.reached, gating.gate.waiting) == ({"d": "7"}, {})
+
+
+def test_b12_an_expired_parents_end_counts_also_for_a_child_that_is_told_of_later():
+    """It named what descends from it, and not its child, which has expired too."""
+    gating = Gating()
+    gating.take(mark("z", ("a", ("z",)), ("b", ("z",))))
+    gating.take(expired("b", "e", gone=["c"]))
+    gating.take(GateItem("a", ends=True, children=(("c", ("a", "b")),)))
+    assert gating.gate.reached == {"c": "", "e": ""}
+    last = expired("c", "e", "f", gone=["c"])
+    assert gating.take(last) == [last]
+    assert gating.gate.reached == {"e": "", "f": ""}
+
+
+def test_an_expired_shards_end_that_is_early_frees_what_it_tells_of():
+    """It is held itself, as pages of its own are still to come."""
+    gating = Gating()
+    gating.take(mark("z", ("y", ("z",))))
+    gating.take(mark("a", ("c", ("a", "b"))))
+    gating.take(page("c", 0, 3))
+    end = expired("y", follows="5", reached="5", gone=["b"])
+    assert gating.take(end) == [page("c", 0, 3)]
+    assert gating.held == [end]
+    assert gating.take(page("y", 0, 5)) == [page("y", 0, 5), end]
+    assert gating.held == []
 
 
 def test_b12_positions_behind_the_gate_lead_to_a_reading_that_neither_loses_nor_doubles():
