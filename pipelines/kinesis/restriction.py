@@ -199,10 +199,20 @@ class Restriction:
             ),
         )
 
-    def with_joined(self, left: "Restriction") -> Self:
-        """This restriction with the children that joined on the way to `left`, as something still to be read."""
+    def with_joined(self, left: "Restriction", claim: Claim) -> Self:
+        """This restriction with the children that joined it by `claim` on the way to `left`, still to be read.
+
+        They wait for their parents here, which in `left` have come to their end: whoever reads this again reads those
+        first.
+        """
         known = {shard.shard_id for shard in self.shards}
-        joined = [shard for shard in left.shards if shard.shard_id not in known]
+        here = known.union(shard.shard_id for shard in left.shards)
+        parents = {info.shard_id: info.parents for info in (*claim.lineage, *claim.children)}
+        joined = [
+            dataclasses.replace(shard, waits_for=tuple(parent for parent in parents[shard.shard_id] if parent in here))
+            for shard in left.shards
+            if shard.shard_id not in known
+        ]
         return dataclasses.replace(self, shards=(*self.shards, *joined)) if joined else self
 
     def up_to(self, left: "Restriction") -> Self:

@@ -42,7 +42,7 @@ class StreamRestrictionTracker(RestrictionTracker):
         # A child follows what was claimed of its parent: repeated, the primary would find it at the parent's end again.
         self._touched.update(s.shard_id for s in self._left.shards if position.shard_id in s.waits_for)
         self._left = self._left.after(position)
-        joined = self._whole.with_joined(self._left)
+        joined = self._whole.with_joined(self._left, position)
         self._touched.update({position.shard_id}, (s.shard_id for s in joined.shards[len(self._whole.shards) :]))
         self._whole = joined
         self._claimed_bytes += position.data_bytes
