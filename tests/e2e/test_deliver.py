@@ -162,22 +162,21 @@ def test_x15_records_from_before_the_delivery_stream_was_created_are_not_deliver
 ) -> None:
     aws.put(stream, numbered(0, 20))
     empty = tmp_path / "positions.json"
-    empty.write_text("{}")
+    empty.write_text('{"shards": {}}')
     runs = {"late": (), "late-from-no-positions": ("--positions", str(empty))}
     for name in runs:
         aws.delivery_stream(name, stream)
     aws.put(stream, numbered(20, 50))
     with ExitStack() as stack:
         running = [stack.enter_context(hydrant("deliver", name, *more)) for name, more in runs.items()]
-        running[0].until(
-            lambda: all(sum(aws.lines(f"{name}/").values()) >= 30 for name in runs), "what was put afterwards"
-        )
+        for each, name in zip(running, runs, strict=True):
+            each.until(lambda name=name: sum(aws.lines(f"{name}/").values()) >= 30, "what was put afterwards")
         for each in running:
             each.signal()
         assert [each.status() for each in running] == [0, 0]
     for name in runs:
         assert aws.lines(f"{name}/") == Counter(b"%d" % n for n in range(20, 50))
-    assert list(json.loads(empty.read_text())) == ["shardId-000000000000"]
+    assert list(json.loads(empty.read_text())["shards"]) == ["shardId-000000000000"]
 
 
 def test_a_second_ctrl_c_ends_it_at_once_and_the_positions_are_as_they_were(

@@ -7,7 +7,7 @@ import struct
 import threading
 from binascii import crc32
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import boto3
@@ -84,7 +84,7 @@ class EventStreamServer:
             threading.Thread(target=self._serve, args=(connection, count), daemon=True).start()
 
     def _serve(self, connection: socket.socket, count: int) -> None:
-        with connection, connection.makefile("rb") as reading:
+        with suppress(OSError), connection, connection.makefile("rb") as reading:
             while reading.readline():
                 headers = {}
                 while (line := reading.readline()) not in (b"\r\n", b""):
@@ -92,10 +92,7 @@ class EventStreamServer:
                     headers[name.lower()] = value.strip()
                 body = json.loads(reading.read(int(headers["content-length"])))
                 self.requests.append((count, body))
-                try:
-                    if not self._answer(connection, self.replies.pop(0)):
-                        return
-                except OSError:
+                if not self._answer(connection, self.replies.pop(0)):
                     return
 
     def _answer(self, connection: socket.socket, reply: Reply) -> bool:
