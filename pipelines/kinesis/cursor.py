@@ -5,7 +5,6 @@ there, and an answer that nobody claimed is simply offered again.
 """
 
 import dataclasses
-import math
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
@@ -14,16 +13,13 @@ from typing import Any, Final, Protocol, TypeVar
 from pipelines.kinesis.decode import Answer
 from pipelines.kinesis.failures import ReadFailure
 from pipelines.kinesis.fetch import Fetched, Fetcher, Shard
+from pipelines.kinesis.idle import POLL_S, IdlePolls
 from pipelines.kinesis.lineage import ShardInfo
 from pipelines.kinesis.positions import ShardPosition
 from pipelines.runtime.bucket import TokenBucket
 from pipelines.runtime.clock import Clock
 from pipelines.runtime.errors import EndpointDownError, ThrottledError, TransientError
 
-POLL_S: Final = 0.2
-"""Pause after an answer that reached the shard's tip: five reads a second are a shard's limit (B8)."""
-IDLE_POLL_S: Final = 4.0
-"""The longest pause of a shard in which nothing happens: a call costs a reader about two milliseconds of a core."""
 FAILURE_BUDGET_S: Final = 30.0
 """Calls that do nothing but fail for this long end the pipeline; throttling does not."""
 READS_PER_S: Final = 5.0
@@ -33,8 +29,6 @@ NEAR_HORIZON_MS: Final = 23 * 3600 * 1000
 """From here on retention, 24 hours at least (B13), may take records away before they are read."""
 SPOILED_TRIES: Final = 3
 """So often an answer is asked for that cannot be decoded: the network may have spoiled it."""
-_IDLE_GROWTH: Final = 1.1
-"""So a pause is a tenth of the time in which nothing has happened."""
 _BACKOFF_S: Final = 0.1
 _MAX_BACKOFF_S: Final = 5.0
 
@@ -97,6 +91,7 @@ class Cursor:
         clock: for pauses.
         executor: makes the calls; None makes them in the caller's thread, and none ahead.
         limited: whether AWS's limits of a shard are kept to by waiting, and not found out by being refused.
+        idle: the pauses of all shards that are read beside this one; None for this one alone.
     """
 
     def __init__(
@@ -108,6 +103,7 @@ class Cursor:
         executor: Executor | None = None,
         *,
         limited: bool = False,
+        idle: IdlePolls | None = None,
     ) -> None:
         self.ready_s = 0.0
         self.caught_up_ms: int | None = None
@@ -128,6 +124,8 @@ class Cursor:
         # Nothing is saved up: a burst and what follows it would be more than a second's worth within a second.
         self._reads = TokenBucket.full(READS_PER_S, 1, now_s) if limited else None
         self._bytes = TokenBucket.full(BYTES_PER_S, 0, now_s) if limited else None
+        self._idle = idle or IdlePolls()
+        self._idle.join(self)
         self._pause_s = 0.0
         self._failures = 0
         self._failing_since_s: float | None = None
@@ -270,10 +268,10 @@ class Cursor:
         if not answer.caught_up:
             self._pause_s = 0.0
         elif nothing:
-            self._pause_s = min(IDLE_POLL_S, max(POLL_S, self._pause_s * _IDLE_GROWTH))
+            self._pause_s = self._idle.after(self._pause_s)
         else:
             self._pause_s = POLL_S
-        self.ready_s = _on_grid(self._clock.monotonic_s(), self._pause_s)
+        self.ready_s = self._idle.end_s(self._clock.monotonic_s(), self._pause_s)
 
     def _attempt(self, call: Callable[[], _T]) -> _T | None:
         try:
@@ -302,10 +300,3 @@ class Cursor:
 
 def _near_horizon(answer: Answer) -> bool:
     return (answer.millis_behind or 0) >= NEAR_HORIZON_MS
-
-
-def _on_grid(now_s: float, pause_s: float) -> float:
-    """When a pause of `pause_s` is over; the longest ones end together, so that idle shards wake a reader once."""
-    if pause_s < IDLE_POLL_S:
-        return now_s + pause_s
-    return math.ceil((now_s + POLL_S) / IDLE_POLL_S) * IDLE_POLL_S

@@ -23,6 +23,7 @@ from pipelines.kinesis.cursor import Cursor, ShardCursor
 from pipelines.kinesis.fanout import FanoutCursor
 from pipelines.kinesis.fetch import EVERYTHING, Fetcher, Shard, Unpacking
 from pipelines.kinesis.gate import GateItem
+from pipelines.kinesis.idle import IdlePolls
 from pipelines.kinesis.pass_gate import PassGate
 from pipelines.kinesis.positions import ShardPosition, StartingPosition
 from pipelines.kinesis.reader import Offer, Reader, Wait, start_of
@@ -42,8 +43,8 @@ CALL_S: Final = 0.5
 """One `process()` call ends after this much data or time: what it output reaches the next stage only then."""
 STOP_LOOK_S: Final = 1.0
 """So often a stop file is looked for while nothing is to be read."""
-CALL_THREADS: Final = 16
-"""So many calls of a process can be under way at once."""
+CALL_THREADS: Final = 10
+"""So many calls of a process can be under way at once; the more, the longer they wait for each other's Python."""
 
 PAGES: Final = "pages"
 GATED: Final = "gated"
@@ -319,8 +320,10 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
         fetcher = Fetcher(service, self._options.unpacking)
         limited = service.is_on_aws if self._options.keep_limits is None else self._options.keep_limits
 
+        idle = IdlePolls()
+
         def make(shard: Shard, position: ShardPosition) -> ShardCursor:
-            return Cursor(fetcher, shard, position, self._clock, calls, limited=limited)
+            return Cursor(fetcher, shard, position, self._clock, calls, limited=limited, idle=idle)
 
         if self._options.consumer is None:
             return CursorCache(make)

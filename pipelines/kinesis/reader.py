@@ -19,6 +19,7 @@ from pipelines.kinesis.cursor import Cursor, ShardCursor
 from pipelines.kinesis.decode import Answer
 from pipelines.kinesis.failures import ReadFailure
 from pipelines.kinesis.fetch import Fetcher, with_page
+from pipelines.kinesis.idle import IdlePolls
 from pipelines.kinesis.lineage import ShardInfo, lineage
 from pipelines.kinesis.positions import StartingPosition
 from pipelines.kinesis.restriction import Claim, Restriction, ShardRange, initial
@@ -307,7 +308,8 @@ def iter_pages(
     service = Fetcher(StreamService(stream, kinesis or one_attempt_client()))
     listing = StreamService(stream, kinesis or aws.client("kinesis"))
     left = start_of(listing, StartingPosition.parse(start), clock)
-    cache = CursorCache(lambda shard, position: Cursor(service, shard, position, clock))
+    idle = IdlePolls()
+    cache = CursorCache(lambda shard, position: Cursor(service, shard, position, clock, idle=idle))
     reader = Reader(cache, clock, check_until(until))
     while not left.done:
         step = reader.poll(left)

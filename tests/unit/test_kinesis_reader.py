@@ -9,8 +9,9 @@ from kinesis_fake import AtOnce, FakeKinesis, client_error, connection_error
 
 from pipelines.kinesis import reader
 from pipelines.kinesis.cache import CursorCache
-from pipelines.kinesis.cursor import FAILURE_BUDGET_S, IDLE_POLL_S, POLL_S, SPOILED_TRIES, Cursor
+from pipelines.kinesis.cursor import FAILURE_BUDGET_S, SPOILED_TRIES, Cursor
 from pipelines.kinesis.fetch import Fetcher, Shard
+from pipelines.kinesis.idle import IDLE_POLL_S, POLL_S, IdlePolls
 from pipelines.kinesis.positions import ShardPosition, StartingPosition
 from pipelines.kinesis.reader import Offer, Reader, Wait, iter_pages, start_of
 from pipelines.kinesis.service import StreamService
@@ -92,12 +93,11 @@ def test_b8_pages_in_order_then_waits_at_the_tip(stream, clock):
 
 def test_b8_idle_pauses_grow_to_a_limit_and_data_resets_them(stream, clock):
     reading = Reading(stream, clock)
-    reading.run(40)
-    growing = [POLL_S * 1.1**n for n in range(32)]  # the next would be longer than the limit
-    assert reading.waits[:32] == pytest.approx(growing)
-    assert len(reading.waits) == 40
-    assert all(POLL_S <= wait <= IDLE_POLL_S + POLL_S for wait in reading.waits[32:])
-    assert reading.waits[33:] == pytest.approx([IDLE_POLL_S] * 7, abs=0.002)
+    reading.run(15)
+    few_s, _ = IDLE_POLL_S
+    assert reading.waits[:8] == pytest.approx([POLL_S * 1.25**n for n in range(8)])  # the next would be longer
+    assert all(POLL_S <= wait <= few_s + POLL_S for wait in reading.waits[8:])
+    assert reading.waits[9:] == pytest.approx([few_s] * 6, abs=0.002)
     stream.put(SHARD, 1)
     reading.run(2)
     assert len(reading.numbers) == 1
@@ -110,9 +110,23 @@ def test_b8_the_longest_pauses_of_idle_shards_end_together(stream, clock):
     for begun_ms in (0, 130, 777):
         clock.advance(begun_ms / 1000)
         reading = Reading(stream, clock)
-        reading.run(35)
+        reading.run(20)
         ends.append(clock.monotonic_s() + reading.poll().seconds)
-    assert [end % IDLE_POLL_S for end in ends] == pytest.approx([0, 0, 0])
+    assert [(end + 0.5) % 1 for end in ends] == pytest.approx([0.5] * 3)
+
+
+@pytest.mark.parametrize(("shards", "longest_s"), [(1, 1), (16, 1), (24, 1.5), (64, 4), (200, 4)])
+def test_the_idle_shards_of_a_process_share_their_polls(stream, clock, shards, longest_s):
+    idle = IdlePolls()
+    fetcher = Fetcher(StreamService("flights", stream, clock=clock))
+    cursors = [Cursor(fetcher, Shard(SHARD), ShardPosition("TRIM_HORIZON"), clock, idle=idle) for _ in range(shards)]
+    assert idle.longest_s == longest_s
+    for _ in range(40):
+        clock.advance(max(0, cursors[0].ready_s - clock.monotonic_s()) + 0.001)
+        assert cursors[0].peek().reached == ""
+    assert cursors[0].ready_s - clock.monotonic_s() == pytest.approx(longest_s, abs=0.002)
+    del cursors[1:]
+    assert idle.longest_s == 1  # who is not read any more does not count
 
 
 def test_an_offer_not_claimed_is_offered_again(stream, clock):
