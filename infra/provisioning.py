@@ -1,4 +1,4 @@
-"""Creates what a folder declares in AWS's own request shapes.
+"""Creates what a folder declares in AWS's own request shapes, and deletes it again.
 
 A file is one call: `NN-<service>.<operation>.json`, made in the order of the names. What exists already is left as it
 is, so that provisioning twice does no harm.
@@ -6,6 +6,7 @@ is, so that provisioning twice does no harm.
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,6 +57,72 @@ def provision(folder: Path, *, skip: frozenset[str] = frozenset({"lambda"}), clo
     return called
 
 
+def remove(folder: Path, *, skip: frozenset[str] = frozenset({"lambda"}), clock: Clock | None = None) -> list[str]:
+    """Deletes what the files of `folder` declare, in reverse order, buckets with every object; what is gone is left so.
+
+    Args:
+        folder: see `provision`.
+        skip: services that are not called.
+        clock: for waiting until a stream is gone.
+
+    Returns:
+        What was deleted, e.g. ["s3.delete_bucket", ...].
+
+    Raises:
+        ConfigurationError: a file is no request of its operation, or creates something that this does not delete.
+        HydrantError: AWS refuses a call.
+    """
+    removed = []
+    for path in sorted(folder.glob("*.json"), reverse=True):
+        service, operation = _called(path)
+        if service in skip:
+            continue
+        deletion = _DELETIONS.get((service, operation))
+        if deletion is None:
+            message = f"{path} is a {service} {operation}, which is not deleted again."
+            raise ConfigurationError(message, fix="delete it yourself")
+        request = _request(path, service, operation)
+        with aws_errors(f"{service} {deletion[0]} for {path.name}"):
+            try:
+                if (service, operation) == ("s3", "create_bucket"):
+                    _empty(request["Bucket"])
+                getattr(client(service), deletion[0])(**deletion[1](request))
+            except ClientError as error:
+                if error_code(error) not in _GONE:
+                    raise
+                continue
+        removed.append(f"{service}.{deletion[0]}")
+        if service == "kinesis":
+            _wait_until_gone(request["StreamName"], clock or SystemClock())
+    return removed
+
+
+_GONE: Final = frozenset({"EntityNotFoundException", "NoSuchBucket", "ResourceNotFoundException"})
+_DELETIONS: Final[dict[tuple[str, str], tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]]] = {
+    ("firehose", "create_delivery_stream"): (
+        "delete_delivery_stream",
+        lambda request: {"DeliveryStreamName": request["DeliveryStreamName"]},
+    ),
+    ("glue", "create_database"): ("delete_database", lambda request: {"Name": request["DatabaseInput"]["Name"]}),
+    ("glue", "create_table"): (
+        "delete_table",
+        lambda request: {"DatabaseName": request["DatabaseName"], "Name": request["TableInput"]["Name"]},
+    ),
+    ("kinesis", "create_stream"): (
+        "delete_stream",
+        lambda request: {"StreamName": request["StreamName"], "EnforceConsumerDeletion": True},
+    ),
+    ("s3", "create_bucket"): ("delete_bucket", lambda request: {"Bucket": request["Bucket"]}),
+}
+
+
+def _empty(bucket: str) -> None:
+    s3 = client("s3")
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        if keys := [{"Key": found["Key"]} for found in page.get("Contents", ())]:
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+
+
 def _called(path: Path) -> tuple[str, str]:
     name = _NAME.fullmatch(path.stem)
     if not name:
@@ -98,3 +165,19 @@ def _wait_until_active(stream: str, clock: Clock) -> None:
             message = f"Kinesis stream {stream} is still {status} after {_ACTIVE_TIMEOUT_S:.0f} s."
             raise EndpointDownError(message, fix="look at the stream in the console, or start the stand-in again")
         clock.sleep(0.2)
+
+
+def _wait_until_gone(stream: str, clock: Clock) -> None:
+    kinesis = client("kinesis")
+    give_up_s = clock.monotonic_s() + _ACTIVE_TIMEOUT_S
+    while clock.monotonic_s() < give_up_s:
+        with aws_errors(f"Kinesis stream {stream}"):
+            try:
+                kinesis.describe_stream_summary(StreamName=stream)
+            except ClientError as error:
+                if error_code(error) in _GONE:
+                    return
+                raise
+        clock.sleep(0.2)
+    message = f"Kinesis stream {stream} is still there {_ACTIVE_TIMEOUT_S:.0f} s after it was deleted."
+    raise EndpointDownError(message, fix="look at the stream in the console, or start the stand-in again")

@@ -35,35 +35,78 @@ class DeliveryJob:
     schema: TableSchema | None
     invoker: Invoker | None
 
-    def pipeline(
-        self, start: Any, until: Any, *, ledger: Path | None = None, positions: Path | None = None
-    ) -> Callable[[beam.Pipeline], None]:
-        """A function that draws the whole path into a pipeline: read, process, deliver, register.
+    def path(
+        self,
+        start: Any,
+        until: Any,
+        *,
+        ledger: Path | None = None,
+        positions: Path | None = None,
+        observe: Callable[[Any], None] | None = None,
+    ) -> "DeliveryPath":
+        """The whole path as a transform of a pipeline: read, process, deliver, register.
 
         Args:
             start: a starting position of `ReadFromKinesis`.
             until: where `ReadFromKinesis` ends; None for never.
             ledger: a folder for the ledger, or None.
             positions: a folder for the positions reached, or None.
+            observe: is given the PCollection of pages, to draw what else they are for.
+
+        Raises:
+            ConfigurationError: the delivery stream reads no Kinesis stream.
         """
-        source = self.config.source
-        if source is None:
+        if self.config.source is None:
             message = f"Delivery stream {self.config.name} has no Kinesis source."
             raise ConfigurationError(message, fix="create it with DeliveryStreamType KinesisStreamAsSource")
-        conversion = self.config.destination.conversion
+        read = ReadFromKinesis(self.config.source.stream_name, start=start, until=until)
+        return DeliveryPath(self, read, ledger, positions, observe)
+
+    def pipeline(
+        self, start: Any, until: Any, *, ledger: Path | None = None, positions: Path | None = None
+    ) -> Callable[[beam.Pipeline], None]:
+        """A function that draws the `path` into a pipeline."""
+        path = self.path(start, until, ledger=ledger, positions=positions)
 
         def build(pipeline: beam.Pipeline) -> None:
-            pages = pipeline | ReadFromKinesis(source.stream_name, start=start, until=until)
-            if positions is not None:
-                pages | ExportPositions(positions)
-            outcomes = pages | DeliveryStream(self.config, schema=self.schema, invoker=self.invoker)
-            if conversion is not None:
-                table = conversion.schema
-                outcomes[DELIVERED] | RegisterPartitions(table.database_name, table.table_name)
-            if ledger is not None:
-                outcomes | WriteLedger(ledger)
+            pipeline | self.config.name >> path
 
         return build
+
+
+class DeliveryPath(beam.PTransform):
+    """A pipeline -> nothing: one delivery stream from Kinesis to Glue; `DeliveryJob.path` makes it."""
+
+    def __init__(
+        self,
+        job: DeliveryJob,
+        read: ReadFromKinesis,
+        ledger: Path | None,
+        positions: Path | None,
+        observe: Callable[[Any], None] | None,
+    ) -> None:
+        super().__init__()
+        self._job = job
+        self._read = read
+        self._ledger = ledger
+        self._positions = positions
+        self._observe = observe
+
+    def expand(self, pbegin: Any) -> Any:
+        job = self._job
+        conversion = job.config.destination.conversion
+        pages = pbegin | self._read
+        if self._observe is not None:
+            self._observe(pages)
+        if self._positions is not None:
+            pages | ExportPositions(self._positions)
+        outcomes = pages | DeliveryStream(job.config, schema=job.schema, invoker=job.invoker)
+        if conversion is not None:
+            table = conversion.schema
+            outcomes[DELIVERED] | RegisterPartitions(table.database_name, table.table_name)
+        if self._ledger is not None:
+            outcomes | WriteLedger(self._ledger)
+        return outcomes
 
 
 def load(stream: str, invoker_of: Callable[[str], Invoker] = BotoInvoker) -> DeliveryJob:

@@ -1,6 +1,6 @@
 """What the command line finds by entry points: targets and scenarios (docs/decisions/0006)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -10,9 +10,8 @@ from pipelines.runtime.errors import NotFoundError
 from pipelines.runtime.processes import Child
 
 if TYPE_CHECKING:  # a target is found, and starts, while Beam is still being imported
-    from pipelines.firehose.chunk import DeliveredObject
     from pipelines.firehose.invoke import Invoker
-    from pipelines.firehose.ledger import Account
+    from pipelines.firehose.ledger import Delivery
     from pipelines.kinesis.put import Record
 
 
@@ -51,15 +50,27 @@ class Verdict(Protocol):
 
 
 class Scenario(Protocol):
-    """One folder of `scenarios/`."""
+    """One folder of `scenarios/`.
+
+    Attributes:
+        name: of the folder and of the entry point.
+        summary: one line for `hydrant list`.
+        folder: with README.md, `aws/` and the handler.
+        delivery_streams: names; all read the same Kinesis stream, each for itself, and each gets every record.
+        default_records: how many records are put when nobody says; None for all there are.
+    """
 
     name: str
     summary: str
     folder: Path
-    delivery_stream: str
+    delivery_streams: Sequence[str]
+    default_records: int | None
 
     def provision(self) -> None:
         """Creates what it declares."""
+
+    def remove(self) -> None:
+        """Deletes what it declares, with all that is in it."""
 
     def invoker(self, function_arn: str) -> "Invoker":
         """Calls its handler in this process, for targets without Lambda."""
@@ -67,8 +78,14 @@ class Scenario(Protocol):
     def workload(self, count: int | None, seed: int) -> Workload:
         """What to put: `count` records, or all there are."""
 
-    def verify(self, workload: Any, account: "Account", objects: "Sequence[DeliveredObject]") -> Verdict:
-        """Holds the result against the oracle."""
+    def disturbed(self, workload: Any, seed: int) -> AbstractContextManager[None]:
+        """Open while records are put and delivered: what happens to the stream meanwhile."""
+
+    def observe(self, pages: Any, folder: Path) -> None:
+        """Draws what the scenario wants to know of the pages that the source reads; that is left in `folder`."""
+
+    def verify(self, workload: Any, deliveries: "Mapping[str, Delivery]", folder: Path) -> Verdict:
+        """Holds what came out, by delivery stream, against the oracle; `folder` is that of `observe`."""
 
 
 def find_target(name: str) -> Target:
@@ -88,6 +105,11 @@ def find_scenario(name: str) -> Callable[[], Scenario]:
         NotFoundError: there is none.
     """
     return _find("hydrant.scenarios", "scenario", name)
+
+
+def scenario_names() -> list[str]:
+    """The names of all scenarios, in order."""
+    return sorted(entry_points(group="hydrant.scenarios").names)
 
 
 def scenarios() -> dict[str, Scenario]:

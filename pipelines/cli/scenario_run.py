@@ -1,32 +1,34 @@
 """A run of one scenario, from the stand-ins' start to the account: what `hydrant run` does, without its screen."""
 
+import json
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.cli.job import load
+import apache_beam as beam
+
+from pipelines.cli.job import DeliveryJob, load
 from pipelines.cli.live import Snapshot
 from pipelines.cli.plugins import Scenario, Target
-from pipelines.firehose.chunk import DeliveredObject
 from pipelines.firehose.invoke import BotoInvoker
-from pipelines.firehose.ledger import Account, RecordId, account, read_ledger
+from pipelines.firehose.ledger import Delivery, RecordId, account, read_ledger
 from pipelines.kinesis import StopFile
 from pipelines.kinesis.put import batches, put_records
 from pipelines.runtime.aws import aws_errors, client
-from pipelines.runtime.clock import Clock, SystemClock
 from pipelines.runtime.errors import ConfigurationError
 from pipelines.runtime.launch import run_pipeline
 from pipelines.runtime.options import HydrantOptions
 
 _PRODUCER_ENDS_WITHIN_S: Final = 5.0
+_OBSERVED: Final = "observed"
 
 
 @dataclass
 class Progress:
-    """What the screen shows of a run that is under way.
+    """A run that is under way, as the screen shows it.
 
     Attributes:
         total: records that will be put.
@@ -34,6 +36,7 @@ class Progress:
         snapshot: the pipeline's metrics.
         first_object_s: seconds from the start to the first data object; None before it.
         put_s: seconds from the start to the last record put; None before it.
+        samples: what was known at each look at it: seconds, put, stages.
     """
 
     total: int
@@ -41,6 +44,16 @@ class Progress:
     snapshot: Snapshot = field(default_factory=dict)
     first_object_s: float | None = None
     put_s: float | None = None
+    samples: list[dict[str, Any]] = field(default_factory=list)
+
+    def note(self, snapshot: Snapshot, seconds: float) -> None:
+        """What the pipeline's metrics are `seconds` after the start."""
+        self.snapshot = snapshot
+        if self.first_object_s is None and snapshot.get("deliver", {}).get("objects", 0):
+            self.first_object_s = seconds
+        if self.put_s is None and self.put == self.total:
+            self.put_s = seconds
+        self.samples.append({"seconds": round(seconds, 3), "put": self.put, "stages": snapshot})
 
 
 @dataclass(frozen=True)
@@ -48,35 +61,34 @@ class Report:
     """What a run ended with.
 
     Attributes:
-        account: where the records ended.
-        objects: every object written, in key order.
+        deliveries: by delivery stream, where the records ended and what was written.
         verdict: the scenario's own comparison with its oracle.
+        folder: what the run left: `ledger/<delivery stream>/` and `run.json`.
         seconds: from the start of the run to the last answer.
         first_object_s: seconds from the start of the run until the first data object was seen to be there.
         put_s: seconds from the start of the run until the last record was seen to be put.
     """
 
-    account: Account
-    objects: list[DeliveredObject]
+    deliveries: Mapping[str, Delivery]
     verdict: Any
+    folder: Path
     seconds: float
     first_object_s: float | None
     put_s: float | None
 
     @property
     def passed(self) -> bool:
-        return self.account.adds_up and self.verdict.equal and not self.verdict.problems
+        adds_up = all(delivery.account.adds_up for delivery in self.deliveries.values())
+        return adds_up and self.verdict.equal and not self.verdict.problems
 
     def to_json(self) -> dict[str, Any]:
         """The one document of `hydrant run --json`."""
-        counts = ("put", "delivered", "dropped", "failed", "late", "buffered")
         return {
-            "account": {name: getattr(self.account, name) for name in counts}
-            | {"lost": len(self.account.lost), "doubled": len(self.account.doubled)},
-            "objects": [written.to_json() for written in self.objects],
+            "deliveries": {name: delivery.to_json() for name, delivery in self.deliveries.items()},
             "query": self.verdict.to_json(),
             "problems": self.verdict.problems,
             "passed": self.passed,
+            "folder": str(self.folder),
             "seconds": round(self.seconds, 3),
             "first_object_seconds": None if self.first_object_s is None else round(self.first_object_s, 3),
             "put_seconds": None if self.put_s is None else round(self.put_s, 3),
@@ -133,9 +145,9 @@ def run_scenario(
     count: int | None,
     seed: int,
     options: HydrantOptions,
+    folder: Path,
     show: Callable[[Progress, float], None],
-    clock: Clock | None = None,
-    started_s: float | None = None,
+    seconds: Callable[[], float],
 ) -> Report:
     """Runs `scenario` on a target that has started, and accounts for every record.
 
@@ -145,48 +157,81 @@ def run_scenario(
         count: how many of the scenario's records to put; None for all.
         seed: which of them.
         options: the runner.
-        show: called about twice a second with the progress and the seconds since the start.
-        clock: for the seconds.
-        started_s: when the run began by `clock.monotonic_s()`; None for now.
+        folder: for what the run leaves; it exists.
+        show: called about five times a second with the progress and the seconds since the start.
+        seconds: since the start of the run.
 
     Raises:
         HydrantError: anything that keeps the run from ending.
     """
-    clock = clock or SystemClock()
-    if started_s is None:
-        started_s = clock.monotonic_s()
     scenario.provision()
     workload = scenario.workload(count, seed)
     progress = Progress(len(workload))
-    job = load(scenario.delivery_stream, scenario.invoker if target.runs_handlers_in_process else BotoInvoker)
-    assert job.config.source is not None  # a scenario reads a Kinesis stream
-    _refuse_leftovers(job.config.destination.bucket)
-    with tempfile.TemporaryDirectory(prefix="hydrant-", ignore_cleanup_errors=True) as folder:
-        stop_file = StopFile(f"{folder}/ends.json")
-        producer = _Producer(job.config.source.stream_name, workload, stop_file, progress)
+    invoker = scenario.invoker if target.runs_handlers_in_process else BotoInvoker
+    jobs = {name: load(name, invoker) for name in scenario.delivery_streams}
+    for bucket in {job.config.destination.bucket for job in jobs.values()}:
+        _refuse_leftovers(bucket)
+    with tempfile.TemporaryDirectory(prefix="hydrant-", ignore_cleanup_errors=True) as own:
+        stop_file = StopFile(f"{own}/ends.json")
+        producer = _Producer(_source_of(jobs), workload, stop_file, progress)
 
         def tick(snapshot: Snapshot) -> None:
-            seconds = clock.monotonic_s() - started_s
-            progress.snapshot = snapshot
-            if progress.first_object_s is None and snapshot.get("deliver", {}).get("objects", 0):
-                progress.first_object_s = seconds
-            if progress.put_s is None and progress.put == progress.total:
-                progress.put_s = seconds
+            progress.note(snapshot, seconds())
             if producer.error is not None:
                 raise producer.error
-            show(progress, seconds)
+            show(progress, progress.samples[-1]["seconds"])
 
-        producer.start()
-        try:
-            build = job.pipeline("TRIM_HORIZON", stop_file, ledger=Path(folder))
-            run_pipeline(build, options, on_tick=tick, children=target.children)
-        finally:
-            producer.cancel()
-            producer.join(_PRODUCER_ENDS_WITHIN_S)
+        build = _graph(scenario, jobs, stop_file, folder)
+        with scenario.disturbed(workload, seed):
+            producer.start()
+            try:
+                run_pipeline(build, options, on_tick=tick, children=target.children)
+            finally:
+                producer.cancel()
+                producer.join(_PRODUCER_ENDS_WITHIN_S)
         if producer.error is not None:
             raise producer.error
-        entries = list(read_ledger(Path(folder)))
-    objects = sorted((entry.object for entry in entries if entry.object), key=lambda written: written.key)
-    counted = account(producer.placed, entries)
-    verdict = scenario.verify(workload, counted, objects)
-    return Report(counted, objects, verdict, clock.monotonic_s() - started_s, progress.first_object_s, progress.put_s)
+    deliveries = {}
+    for name in jobs:
+        entries = tuple(read_ledger(_ledger(folder, name)))
+        deliveries[name] = Delivery(account(producer.placed, entries), entries)
+    verdict = scenario.verify(workload, deliveries, folder / _OBSERVED)
+    report = Report(deliveries, verdict, folder, seconds(), progress.first_object_s, progress.put_s)
+    described = report.to_json() | {"scenario": scenario.name, "seed": seed, "samples": progress.samples}
+    (folder / "run.json").write_text(json.dumps(described, default=str), encoding="utf-8")
+    return report
+
+
+def _ledger(folder: Path, delivery_stream: str) -> Path:
+    return folder / "ledger" / delivery_stream
+
+
+def _graph(
+    scenario: Scenario, jobs: Mapping[str, DeliveryJob], until: StopFile, folder: Path
+) -> Callable[[beam.Pipeline], None]:
+    """A function that draws all delivery streams into one pipeline; the scenario sees the pages of the first one."""
+    observed = folder / _OBSERVED
+    observed.mkdir()
+    for name in jobs:
+        _ledger(folder, name).mkdir(parents=True)
+
+    def build(pipeline: beam.Pipeline) -> None:
+        observe: Callable[[Any], None] | None = lambda pages: scenario.observe(pages, observed)  # noqa: E731
+        for name, job in jobs.items():
+            pipeline | name >> job.path("TRIM_HORIZON", until, ledger=_ledger(folder, name), observe=observe)
+            observe = None
+
+    return build
+
+
+def _source_of(jobs: Mapping[str, DeliveryJob]) -> str:
+    """The Kinesis stream that all of them read.
+
+    Raises:
+        ConfigurationError: they do not read one and the same.
+    """
+    streams = {job.config.source.stream_name for job in jobs.values() if job.config.source is not None}
+    if len(streams) != 1 or any(job.config.source is None for job in jobs.values()):
+        message = f"The delivery streams {', '.join(jobs)} do not read one Kinesis stream."
+        raise ConfigurationError(message, fix="name the same KinesisStreamARN in each of them")
+    return streams.pop()

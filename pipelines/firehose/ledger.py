@@ -64,6 +64,33 @@ class Account:
         return self.put == ended and not self.lost and not self.doubled
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """What one delivery stream made of the records that were put.
+
+    Attributes:
+        account: where they ended.
+        entries: the ledger, line by line.
+    """
+
+    account: Account
+    entries: tuple[Entry, ...] = field(default=(), repr=False)
+
+    @property
+    def objects(self) -> list[DeliveredObject]:
+        """Every object that was written, in key order."""
+        return sorted((entry.object for entry in self.entries if entry.object), key=lambda written: written.key)
+
+    def to_json(self) -> dict[str, Any]:
+        """The account's counts and the objects, without their sequence numbers."""
+        counts = ("put", "delivered", "dropped", "failed", "late", "buffered")
+        return {
+            "account": {name: getattr(self.account, name) for name in counts}
+            | {"lost": len(self.account.lost), "doubled": len(self.account.doubled)},
+            "objects": [written.to_json() for written in self.objects],
+        }
+
+
 def account(put: Iterable[RecordId], entries: Iterable[Entry]) -> Account:
     """The account of a run that ended.
 

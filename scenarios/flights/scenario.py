@@ -1,7 +1,6 @@
 """The scenario `flights`, as the `hydrant` command finds it."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,14 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from infra.provisioning import provision
 from pipelines.firehose.chunk import DeliveredObject
-from pipelines.firehose.invoke import InProcessInvoker
-from pipelines.firehose.ledger import Account
+from pipelines.firehose.ledger import Delivery
 from pipelines.lake.audit import audit
 from pipelines.lake.query import query
 from pipelines.runtime.aws import client
+from scenarios.declared import DeclaredScenario
 from scenarios.flights.checks import ROWS_SQL, SQL, expected_answer, same_answer, same_rows
 from scenarios.flights.workload import Workload, make_workload
-
-_FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -64,35 +60,24 @@ class Verdict:
         return table
 
 
-class Flights:
+class Flights(DeclaredScenario):
     """Implements `pipelines.cli.plugins.Scenario`."""
 
     name = "flights"
     summary = "Real flights: Kinesis, Lambda transform, Parquet on S3 through a Glue schema, SQL"
-    folder = _FOLDER
-    delivery_stream = "flights"
+    delivery_streams = ("flights",)
+    default_records = 50_000
 
-    def provision(self) -> None:
-        """Creates the stream, bucket, table and delivery stream that `aws/` declares."""
-        provision(_FOLDER / "aws")
-
-    def invoker(self, function_arn: str) -> InProcessInvoker:
-        """Calls handler.py in this process, with the time-out and memory that the function declares."""
-        function = json.loads((_FOLDER / "aws" / "50-lambda.create_function.json").read_text(encoding="utf-8"))
-        return InProcessInvoker(
-            _FOLDER / "handler.py",
-            function["Handler"],
-            function_arn,
-            timeout_s=function["Timeout"],
-            memory_mib=function["MemorySize"],
-        )
+    def __init__(self) -> None:
+        super().__init__(Path(__file__).parent)
 
     def workload(self, count: int | None, seed: int) -> Workload:
         """What to put."""
         return make_workload(count, seed)
 
-    def verify(self, workload: Workload, account: Account, objects: Sequence[DeliveredObject]) -> Verdict:
+    def verify(self, workload: Workload, deliveries: Mapping[str, Delivery], folder: Path) -> Verdict:
         """Holds the delivered table against the source data, and the account against what was put."""
+        account, objects = deliveries["flights"].account, deliveries["flights"].objects
         answer = query(SQL)
         ours, expected = answer.table.to_pandas(), expected_answer(workload)
         problems = []

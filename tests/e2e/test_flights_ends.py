@@ -125,15 +125,15 @@ def broken(tmp_path: Path) -> Path:
 def test_json_is_one_document_and_the_status_is_0(start: Callable[..., Command]) -> None:
     status, output, _ = start("run", "flights", "--records", "2000", "--seed", "3", "--json").end(STARTED_WITHIN_S)
     document: dict[str, Any] = json.loads(output)
-    account = document["account"]
+    account = document["deliveries"]["flights"]["account"]
     assert status == 0
     assert account["put"] == 2008
     assert account["put"] == sum(account[name] for name in ("delivered", "dropped", "failed", "late", "buffered"))
     assert (account["failed"], account["late"], account["buffered"]) == (8, 0, 0)
-    for written in document["objects"]:
+    for written in document["deliveries"]["flights"]["objects"]:
         assert {"key", "bytes", "records", "shards"} <= written.keys()
         assert written["records"] == sum(shard["count"] for shard in written["shards"].values())
-    data = [written for written in document["objects"] if written["kind"] == "data"]
+    data = [written for written in document["deliveries"]["flights"]["objects"] if written["kind"] == "data"]
     assert sum(written["records"] for written in data) == account["delivered"]
     assert document["query"]["equal"] is True
     assert len(document["query"]["ours"]) == len(document["query"]["expected"]) > 100
@@ -204,6 +204,8 @@ def test_objects_appear_while_the_producer_still_runs(start: Callable[..., Comma
     status, output, errors = start("run", "flights", "--records", "200000", "--json").end(STARTED_WITHIN_S)
     document = json.loads(output)
     assert status == 0, errors
-    by_interval = [w for w in document["objects"] if w["kind"] == "data" and w["reason"] == "interval"]
+    by_interval = [
+        w for w in document["deliveries"]["flights"]["objects"] if w["kind"] == "data" and w["reason"] == "interval"
+    ]
     assert by_interval != []
     assert document["first_object_seconds"] < document["put_seconds"]

@@ -119,7 +119,7 @@ def expected(left: Left) -> Counter[str]:
 
 
 def test_the_account_is_what_the_stream_says(left: Left) -> None:
-    counts, account = expected(left), left.report["account"]
+    counts, account = expected(left), left.report["deliveries"]["flights"]["account"]
     assert account["put"] == sum(len(records) for records in left.stream.values())
     assert account["delivered"] == counts["delivered"]
     assert account["dropped"] == counts["dropped"]
@@ -186,7 +186,7 @@ def test_a7_13_the_backup_is_the_stream_as_it_came(left: Left) -> None:
 
 
 def test_the_report_lists_the_objects_that_are_there(left: Left) -> None:
-    assert {written["key"]: written["bytes"] for written in left.report["objects"]} == {
+    assert {written["key"]: written["bytes"] for written in left.report["deliveries"]["flights"]["objects"]} == {
         key: len(body) for key, body in left.bodies.items()
     }
     assert left.report["query"]["equal"] is True

@@ -46,11 +46,11 @@ def one(what: str, command: list[str]) -> bool:
         last = ended.stderr.strip().splitlines()[-1:] or ["no output"]
         sys.stdout.write(f"{what}: status {ended.returncode}: {last[0]}\n")
         return False
-    account = report["account"]
+    account, objects = (report["deliveries"]["flights"][what] for what in ("account", "objects"))
     counts = ", ".join(f"{count} {name}" for name, count in account.items())
     sys.stdout.write(
         f"{what}: status {ended.returncode}, {counts}, answers equal: {report['query']['equal']}, "
-        f"{len(report['objects'])} objects, {report['seconds']} s, first after {report['first_object_seconds']} s\n"
+        f"{len(objects)} objects, {report['seconds']} s, first after {report['first_object_seconds']} s\n"
     )
     sys.stdout.flush()
     return ended.returncode == 0 and report["passed"] and account["lost"] == account["doubled"] == 0

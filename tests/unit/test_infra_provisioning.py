@@ -13,7 +13,7 @@ from lake_server import LakeServer, table_input
 from infra import provisioning
 from infra.embedded.kinesis_server import Server
 from infra.embedded.model.service import Kinesis
-from infra.provisioning import provision
+from infra.provisioning import provision, remove
 from pipelines.runtime.aws import client
 from pipelines.runtime.clock import ManualClock, SystemClock
 from pipelines.runtime.errors import ConfigurationError, EndpointDownError, NotFoundError
@@ -207,3 +207,30 @@ def test_a_stream_that_never_becomes_active_is_named(tmp_path: Path, monkeypatch
         provision(declare(tmp_path, _10_kinesis__create_stream=STREAM), clock=clock)
     assert raised.value.fix
     assert 120 <= sum(clock.slept_s) < 125
+
+
+def test_what_was_declared_is_deleted_again_with_every_object(everything: LakeServer, folder: Path) -> None:
+    provision(folder)
+    s3 = client("s3")
+    for number in range(3):
+        s3.put_object(Bucket="flights", Key=f"a/{number}", Body=b"x")
+    assert remove(folder) == [
+        "firehose.delete_delivery_stream",
+        "glue.delete_table",
+        "glue.delete_database",
+        "s3.delete_bucket",
+        "kinesis.delete_stream",
+    ]
+    assert client("kinesis").list_streams()["StreamNames"] == []
+    assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if bucket["Name"] == "flights"] == []
+    assert client("firehose").list_delivery_streams()["DeliveryStreamNames"] == []
+    assert remove(folder) == []  # what is gone is left so
+    assert "kinesis.create_stream" in provision(folder)
+
+
+def test_what_cannot_be_deleted_again_is_said_before_anything_of_it_is(everything: LakeServer, tmp_path: Path) -> None:
+    provision(declare(tmp_path, _10_kinesis__create_stream=STREAM))
+    folder = declare(tmp_path, _20_kinesis__increase_stream_retention_period={})
+    with pytest.raises(ConfigurationError, match="increase_stream_retention_period"):
+        remove(folder)
+    assert client("kinesis").list_streams()["StreamNames"] == ["flights"]

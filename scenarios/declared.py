@@ -1,0 +1,49 @@
+"""What the scenarios have in common: AWS's request JSON declares what exists, a handler beside it transforms."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from infra.provisioning import provision, remove
+from pipelines.firehose.invoke import InProcessInvoker
+
+
+class DeclaredScenario:
+    """The half of a `pipelines.cli.plugins.Scenario` that follows from its folder: `aws/`, `handler.py`, README.md.
+
+    Args:
+        folder: of the scenario.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def provision(self) -> None:
+        """Creates the stream, buckets, tables and delivery streams that `aws/` declares."""
+        provision(self.folder / "aws")
+
+    def remove(self) -> None:
+        """Deletes them again, with every object in the buckets."""
+        remove(self.folder / "aws")
+
+    def invoker(self, function_arn: str) -> InProcessInvoker:
+        """Calls handler.py in this process, with the time-out and memory that the function declares."""
+        (declared,) = self.folder.glob("aws/*-lambda.create_function.json")
+        function = json.loads(declared.read_text(encoding="utf-8"))
+        return InProcessInvoker(
+            self.folder / "handler.py",
+            function["Handler"],
+            function_arn,
+            timeout_s=function["Timeout"],
+            memory_mib=function["MemorySize"],
+        )
+
+    @contextmanager
+    def disturbed(self, workload: Any, seed: int) -> Iterator[None]:
+        """Nothing happens to the stream."""
+        yield
+
+    def observe(self, pages: Any, folder: Path) -> None:
+        """Nothing is looked at but what is delivered."""
