@@ -67,13 +67,14 @@ def command(  # noqa: PLR0913 - one parameter an option
     wrong: dict[str, HydrantError] = {}
     # With --json the document is all of standard output: what a handler prints goes where logs go.
     with redirect_stdout(sys.stderr if as_json else sys.stdout), chosen_target.started() as place:
-        options = runner_options(runner, prism_location)
         for name, load in loaders.items():
             if len(names) > 1 and not as_json:
                 console.rule(name, align="left")
+            # Loaded before anything else imports Beam: two threads that import it at once block each other.
+            chosen, options = load(), runner_options(runner, prism_location)
             run = _Run(console, place, options, seed, _folder(runs, name, clock), clean, as_json, clock, started_s)
             try:
-                reports[name] = run(load(), records is not None, count)
+                reports[name] = run(chosen, records is not None, count)
             except HydrantError as error:
                 wrong[name] = error
                 if len(names) > 1:

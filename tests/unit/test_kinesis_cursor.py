@@ -67,7 +67,7 @@ def cursor_of(stream, executor=None, **options) -> Cursor:
 
 def wait(cursor, clock) -> None:
     """Until the cursor may ask again, and a millisecond at least."""
-    clock.ms = max(clock.ms + 1, math.ceil(cursor.ready_s * 1000))
+    clock.ms = max(clock.ms + 1, math.floor(cursor.ready_s * 1000) + 1)  # rounding down would be too early
 
 
 def read(cursor, clock, until_s: float) -> list[str]:
