@@ -29,7 +29,7 @@ class DeclaredScenario:
         remove(self.folder / "aws")
 
     def invoker(self, function_arn: str) -> InProcessInvoker:
-        """Calls handler.py in this process, with the time-out and memory that the function declares."""
+        """Calls handler.py in this process, with the time-out, memory and environment of its function."""
         (declared,) = self.folder.glob("aws/*-lambda.create_function.json")
         function = json.loads(declared.read_text(encoding="utf-8"))
         return InProcessInvoker(
@@ -38,6 +38,7 @@ class DeclaredScenario:
             function_arn,
             timeout_s=function["Timeout"],
             memory_mib=function["MemorySize"],
+            environment=function.get("Environment", {}).get("Variables", {}),
         )
 
     @contextmanager

@@ -5,13 +5,14 @@ Both answer as Lambda's synchronous Invoke does (A4.5), so that what calls them 
 
 import importlib.util
 import json
+import os
 import queue
 import sys
 import threading
 import traceback
 import uuid
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -108,6 +109,7 @@ class InProcessInvoker:
         timeout_s: Lambda's Timeout.
         memory_mib: Lambda's MemorySize; the handler reads it, nothing limits it.
         clock: for `context.get_remaining_time_in_millis()`.
+        environment: Lambda's Environment: variables that the handler reads. They are set in this process, and stay.
 
     Raises:
         ConfigurationError: there is no such file, or `handler_name` does not fit it.
@@ -119,6 +121,7 @@ class InProcessInvoker:
     timeout_s: float = 3.0
     memory_mib: int = 128
     clock: Clock = field(default_factory=SystemClock)
+    environment: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         path = self.handler_path.resolve()
@@ -137,6 +140,7 @@ class InProcessInvoker:
         Raises:
             ConfigurationError: the module cannot be imported or lacks the function.
         """
+        os.environ.update(self.environment)
         _load(self.handler_path, self.handler_name.rpartition(".")[2])
 
     def invoke(self, payload: bytes) -> InvokeResult:
@@ -148,6 +152,7 @@ class InProcessInvoker:
         if len(payload) > REQUEST_LIMIT_BYTES:
             message = f"Request must be smaller than {REQUEST_LIMIT_BYTES} bytes for the InvokeFunction operation"
             raise ConfigurationError(message)
+        os.environ.update(self.environment)  # before the import: a module may read it there
         function = _load(self.handler_path, self.handler_name.rpartition(".")[2])
         with function.one_at_a_time:
             return _result(*self._answer(function.handler, payload))

@@ -1,0 +1,1 @@
+"""The scenario `weblogs`: a real Apache log to Parquet and to compressed JSON, without the visitors' personal data."""
