@@ -77,8 +77,7 @@ def before_their_parents(rows: Sequence[Row], parents: Mapping[str, tuple[str, .
     return sorted(
         child
         for child, of in parents.items()
-        for parent in of
-        if child in begins and parent in ends and begins[child] < ends[parent]
+        if child in begins and any(begins[child] < ends.get(parent, -1) for parent in of)
     )
 
 

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 HYDRANT = str(Path(sys.executable).parent / "hydrant")
+DELIVERED = "runs/*/ledger/*/delivered-*.jsonl"
 STARTED_WITHIN_S = 120
 ENDED_WITHIN_S = 40
 
@@ -25,10 +26,10 @@ from scenarios.flights.scenario import Flights
 
 class LosesAnObject(Flights):
     name = "loses-an-object"
-    def verify(self, workload, account, objects):
-        lost = next(written for written in objects if written.kind == "data")
+    def verify(self, workload, deliveries, folder):
+        lost = next(written for written in deliveries["flights"].objects if written.kind == "data")
         boto3.client("s3").delete_object(Bucket=lost.bucket, Key=lost.key)
-        return super().verify(workload, account, objects)
+        return super().verify(workload, deliveries, folder)
 
 class PutsMoreThanItSays(Flights):
     name = "puts-more-than-it-says"
@@ -66,7 +67,7 @@ class Command:
 
     def in_the_middle(self) -> None:
         """Waits until the first objects are delivered, and remembers every process of the command."""
-        self.wait_until(lambda: any(path.stat().st_size for path in self.temporary.glob("hydrant-*/delivered-*.jsonl")))
+        self.wait_until(lambda: any(path.stat().st_size for path in self.temporary.glob(DELIVERED)))
         self.family = psutil.Process(self.process.pid).children(recursive=True)
         assert {"prism", "moto_server", "kinesis_server"} <= {self.role(each) for each in self.family}
 
@@ -92,7 +93,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
     def make(*arguments: str, python_path: Path | None = None) -> Command:
         temporary = tmp_path / "tmp"
         temporary.mkdir(exist_ok=True)
-        environment = os.environ | {"TMPDIR": str(temporary), "COLUMNS": "200"}
+        environment = os.environ | {"TMPDIR": str(temporary), "COLUMNS": "200", "HYDRANT_RUNS": str(temporary / "runs")}
         if python_path is not None:
             environment["PYTHONPATH"] = str(python_path)
         command = [HYDRANT, *arguments]
