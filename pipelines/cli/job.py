@@ -100,7 +100,9 @@ class DeliveryPath(beam.PTransform):
             self._observe(pages)
         if self._positions is not None:
             pages | ExportPositions(self._positions)
-        outcomes = pages | DeliveryStream(job.config, schema=job.schema, invoker=job.invoker)
+        outcomes = pages | DeliveryStream(
+            job.config, schema=job.schema, invoker=job.invoker, tells_of_invocations=self._ledger is not None
+        )
         if conversion is not None:
             table = conversion.schema
             outcomes[DELIVERED] | RegisterPartitions(table.database_name, table.table_name)

@@ -77,11 +77,15 @@ class Sealed:
         key: the buffer's key (shard id, or error type and shard id).
         chunks: at least one, in the order in which they were buffered.
         reason: "size", "interval" or "end" (the input ended): which condition came first (A2.2).
+        opened_ms: when its first chunk came, ms since the epoch.
+        flushed_ms: when it was due and left the buffer, ms since the epoch. No object depends on either.
     """
 
     key: str
     chunks: tuple[Chunk, ...]
     reason: str
+    opened_ms: int = 0
+    flushed_ms: int = 0
 
     @property
     def oldest_arrival_ms(self) -> int:
@@ -115,8 +119,10 @@ class DeliveredObject:
         raw_bytes: bytes of its records before conversion and compression.
         reason: why the buffer was flushed, see `Sealed`.
         shards: lineage, by shard id.
-        sequence_numbers: per shard of `shards` the sequence number of each record, encoded by `encode_batch`
+        sequence_numbers: of each row of the object, in their order, the record it is of, encoded by `encode_batch`
             (columns shard_id, sequence_number, sub_sequence_number).
+        opened_ms: when its buffer was opened, see `Sealed`.
+        flushed_ms: when its buffer was flushed.
     """
 
     kind: str
@@ -128,6 +134,8 @@ class DeliveredObject:
     reason: str
     shards: tuple[ShardLineage, ...]
     sequence_numbers: builtins.bytes = field(default=b"", repr=False)
+    opened_ms: int = 0
+    flushed_ms: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """All but the sequence numbers, as JSON holds it."""
@@ -138,10 +146,10 @@ class DeliveredObject:
     def from_json(cls, described: Mapping[str, Any]) -> "DeliveredObject":
         """The inverse of `to_json`."""
         shards = tuple(ShardLineage(shard_id, **shard) for shard_id, shard in described["shards"].items())
-        return cls(**{name: described[name] for name in _JSON_NAMES}, shards=shards)
+        return cls(**{name: described[name] for name in _JSON_NAMES if name in described}, shards=shards)
 
 
-_JSON_NAMES: Final = ("kind", "bucket", "key", "bytes", "records", "raw_bytes", "reason")
+_JSON_NAMES: Final = ("kind", "bucket", "key", "bytes", "records", "raw_bytes", "reason", "opened_ms", "flushed_ms")
 
 
 def lineage(batches: Sequence[pa.RecordBatch]) -> tuple[ShardLineage, ...]:

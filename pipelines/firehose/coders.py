@@ -35,16 +35,17 @@ class SealedCoder(Coder):
 
     def encode(self, value: Sealed) -> bytes:
         chunks = [_CHUNKS.encode(chunk) for chunk in value.chunks]
-        head = json.dumps([value.key, value.reason, [len(chunk) for chunk in chunks]]).encode()
+        described = [value.key, value.reason, value.opened_ms, value.flushed_ms, [len(chunk) for chunk in chunks]]
+        head = json.dumps(described).encode()
         return b"".join([_LENGTH.pack(len(head)), head, *chunks])
 
     def decode(self, encoded: bytes) -> Sealed:
         (length,) = _LENGTH.unpack_from(encoded)
         at = _LENGTH.size + length
-        key, reason, sizes = json.loads(encoded[_LENGTH.size : at])
+        key, reason, opened_ms, flushed_ms, sizes = json.loads(encoded[_LENGTH.size : at])
         ends = list(accumulate(sizes, initial=at))
         chunks = [_CHUNKS.decode(encoded[start:end]) for start, end in pairwise(ends)]
-        return Sealed(key, tuple(chunks), reason)
+        return Sealed(key, tuple(chunks), reason, opened_ms, flushed_ms)
 
     def is_deterministic(self) -> bool:
         return False

@@ -35,6 +35,8 @@ ERRORS: Final = "errors"
 LINEAGE_METADATA: Final = "hydrant-lineage"
 """S3 user metadata: `{"shardId-...": {"first": ..., "last": ..., "count": n}}`, where it fits."""
 RECORDS_METADATA: Final = "hydrant-records"
+FLUSHED_BY_METADATA: Final = "hydrant-flushed-by"
+"""S3 user metadata: why the buffer was flushed, see `Sealed.reason`."""
 _METADATA_BYTES: Final = 1_900  # S3 takes 2 KB of user metadata in all
 
 _RETRY_FOR_S: Final = 60.0
@@ -153,10 +155,11 @@ def render(destination: Destination, sealed: Sealed) -> RenderedObject:
         reason=sealed.reason,
         shards=shards,
         sequence_numbers=sequence_columns(batches),
+        opened_ms=sealed.opened_ms,
+        flushed_ms=sealed.flushed_ms,
     )
-    return RenderedObject(
-        key, body, _metadata(shards, records), content_encoding(destination.compression_format), receipt
-    )
+    metadata = _metadata(shards, records) | {FLUSHED_BY_METADATA: sealed.reason}
+    return RenderedObject(key, body, metadata, content_encoding(destination.compression_format), receipt)
 
 
 class ObjectWriter:

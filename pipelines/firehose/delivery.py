@@ -27,9 +27,10 @@ from pipelines.firehose.deliver import (
     data_destination,
     error_destination,
 )
+from pipelines.firehose.invocation import Invocation
 from pipelines.firehose.invoke import Invoker
 from pipelines.firehose.schema import TableSchema
-from pipelines.firehose.stages import DROPPED, FAILED, BufferFn, ConvertFn, DeliverFn, TransformFn, shard_of
+from pipelines.firehose.stages import DROPPED, FAILED, INVOKED, BufferFn, ConvertFn, DeliverFn, TransformFn, shard_of
 from pipelines.runtime.clock import Clock, SystemClock
 
 MAIN: Final = "main"
@@ -49,12 +50,14 @@ class DeliveryStream(beam.PTransform):
         "dropped": pages of the records that the transform dropped; only with a transform.
         "failed": DeliveredObject, the error objects; only where something can fail.
         "backed_up": DeliveredObject, the backup objects; only with source backup.
+        "invoked": Invocation, the calls of the transform; only with a transform, and where it is asked for.
 
     Args:
         config: the delivery stream, as DescribeDeliveryStream tells it.
         schema: the Glue table's schema; needed when the stream converts formats.
         invoker: calls the transform function; needed when the stream has a Lambda processor.
         clock: where buffers and attempts get the time from.
+        tells_of_invocations: whether there is an output "invoked".
     """
 
     def __init__(
@@ -64,12 +67,14 @@ class DeliveryStream(beam.PTransform):
         schema: TableSchema | None = None,
         invoker: Invoker | None = None,
         clock: Clock | None = None,
+        tells_of_invocations: bool = False,
     ) -> None:
         super().__init__()
         self._config = config
         self._schema = schema
         self._invoker = invoker
         self._clock = clock or SystemClock()
+        self._tells_of_invocations = tells_of_invocations
 
     def expand(self, pages: Any) -> Any:
         s3 = self._config.destination
@@ -81,6 +86,8 @@ class DeliveryStream(beam.PTransform):
             transformed = self._transform(pages)
             pages, outcomes[DROPPED] = transformed[MAIN], transformed[DROPPED]
             failures.append(transformed[FAILED])
+            if self._tells_of_invocations:
+                outcomes[INVOKED] = transformed[INVOKED]
         if s3.conversion is not None:
             converted = self._convert(pages)
             chunks = converted[MAIN]
@@ -108,15 +115,17 @@ class DeliveryStream(beam.PTransform):
             config.source.stream_arn if config.source else None,
             self._invoker,
             self._clock,
+            tells=self._tells_of_invocations,
         )
+        outputs: dict[str, Any] = {DROPPED: pa.RecordBatch, FAILED: tuple[str, Chunk]}
+        if self._tells_of_invocations:
+            outputs[INVOKED] = Invocation
         return (
             pages
             | "TransformPages" >> beam.Map(_chunk_of_whole_page).with_output_types(tuple[str, Chunk])
             | "Batch" >> beam.ParDo(BufferFn(hints, self._clock, "batch")).with_output_types(Sealed)
             | "Transform"
-            >> beam.ParDo(function)
-            .with_output_types(pa.RecordBatch, **{DROPPED: pa.RecordBatch, FAILED: tuple[str, Chunk]})
-            .with_outputs(DROPPED, FAILED, main=MAIN)
+            >> beam.ParDo(function).with_output_types(pa.RecordBatch, **outputs).with_outputs(*outputs, main=MAIN)
         )
 
     def _convert(self, pages: Any) -> Any:

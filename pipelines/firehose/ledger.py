@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from pipelines.firehose.chunk import DeliveredObject
 from pipelines.firehose.delivery import BACKED_UP, DELIVERED
-from pipelines.firehose.stages import DROPPED, FAILED
+from pipelines.firehose.invocation import Invocation
+from pipelines.firehose.stages import DROPPED, FAILED, INVOKED
 from pipelines.kinesis.page import decode_batch
 
 RecordId = tuple[str, str, int]
@@ -26,11 +27,15 @@ RecordId = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the ledger: what became of some records, and in which object."""
+    """One line of the ledger: what became of some records, in which object, or in which call of the transform.
+
+    The records are in the order of the object's rows, one for each row.
+    """
 
     outcome: str
     records: tuple[RecordId, ...]
     object: DeliveredObject | None = None
+    invocation: Invocation | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def account(put: Iterable[RecordId], entries: Iterable[Entry]) -> Account:
     found: Counter[RecordId] = Counter()
     by_outcome = Counter({DELIVERED: 0, DROPPED: 0, FAILED: 0})
     for entry in entries:
-        if entry.outcome == BACKED_UP:
+        if entry.outcome in {BACKED_UP, INVOKED}:
             continue
         records = set(entry.records)
         found.update(records)
@@ -121,16 +126,18 @@ def account(put: Iterable[RecordId], entries: Iterable[Entry]) -> Account:
     )
 
 
-def read_ledger(folder: Path) -> Iterator[Entry]:
-    """Every entry written under `folder`."""
+def read_ledger(folder: Path, sequence_number: str = "") -> Iterator[Entry]:
+    """Every entry written under `folder`; or those alone that have a record with `sequence_number`."""
+    quoted = f'"{sequence_number}"' if sequence_number else ""
     for path in sorted(folder.glob("*.jsonl")):
         with path.open(encoding="utf-8") as lines:
             for line in lines:
-                yield _entry(json.loads(line))
+                if quoted in line:  # decoding the others would cost most of the time
+                    yield _entry(json.loads(line))
 
 
 class WriteLedger(beam.PTransform):
-    """What `DeliveryStream` returns -> nothing: appends a line per object and dropped page to files under `folder`.
+    """What `DeliveryStream` returns -> nothing: appends a line per object, dropped page and call to files in `folder`.
 
     Args:
         folder: an existing local folder that the workers share.
@@ -163,6 +170,9 @@ class _WriteLedgerFn(beam.DoFn):
         if isinstance(element, DeliveredObject):
             line["object"] = element.to_json()
             rows = decode_batch(element.sequence_numbers)
+        elif isinstance(element, Invocation):
+            line["invocation"] = element.to_json()
+            rows = decode_batch(element.sequence_numbers)
         else:
             rows = element
         line["records"] = _by_shard(rows)
@@ -187,5 +197,10 @@ def _by_shard(rows: pa.RecordBatch) -> dict[str, list[list[Any]]]:
 
 def _entry(line: Mapping[str, Any]) -> Entry:
     records = tuple((shard_id, number, sub) for shard_id, numbers in line["records"].items() for number, sub in numbers)
-    described = line.get("object")
-    return Entry(line["outcome"], records, DeliveredObject.from_json(described) if described else None)
+    written, invocation = line.get("object"), line.get("invocation")
+    return Entry(
+        line["outcome"],
+        records,
+        DeliveredObject.from_json(written) if written else None,
+        Invocation.from_json(invocation) if invocation else None,
+    )

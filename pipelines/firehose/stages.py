@@ -27,6 +27,7 @@ from pipelines.firehose.config import FormatConversion, LambdaProcessorConfig
 from pipelines.firehose.convert import RecordConverter
 from pipelines.firehose.deliver import Destination, ObjectWriter
 from pipelines.firehose.errors import DataCatalogTable, Failure, failure_page
+from pipelines.firehose.invocation import Invocation
 from pipelines.firehose.invoke import Invoker
 from pipelines.firehose.schema import TableSchema
 from pipelines.firehose.transform import LambdaProcessor
@@ -36,6 +37,7 @@ from pipelines.runtime.metrics import StageMetrics
 
 DROPPED: Final = "dropped"
 FAILED: Final = "failed"
+INVOKED: Final = "invoked"
 
 _FILL: Final = struct.Struct(">qqq")
 
@@ -85,7 +87,7 @@ class BufferFn(beam.DoFn):
                 fill.clear()
                 interval.clear()
                 end.clear()
-            yield self._seal(key, (*held, chunk), SIZE)
+            yield self._seal(key, (*held, chunk), SIZE, after)
             return
         chunks.add(chunk)
         fill.write(_FILL.pack(after.raw_bytes, after.records, after.since_ms))
@@ -116,16 +118,17 @@ class BufferFn(beam.DoFn):
         yield from self._flush(key, chunks, fill, interval, END)
 
     def _flush(self, key: str, chunks: Any, fill: Any, other_timer: Any, reason: str) -> Iterator[Sealed]:
-        if _read(fill).is_empty:
+        before = _read(fill)
+        if before.is_empty:
             return
         held = tuple(chunks.read())
         chunks.clear()
         fill.clear()
         other_timer.clear()
-        yield self._seal(key, held, reason)
+        yield self._seal(key, held, reason, before)
 
-    def _seal(self, key: str, chunks: tuple[Chunk, ...], reason: str) -> Sealed:
-        sealed = Sealed(key, chunks, reason)
+    def _seal(self, key: str, chunks: tuple[Chunk, ...], reason: str, fill: Fill) -> Sealed:
+        sealed = Sealed(key, chunks, reason, fill.since_ms, self._clock.now_ms())
         self._metrics.records_out.inc(sum(chunk.records for chunk in chunks))
         self._metrics.bytes_out.inc(sealed.raw_bytes)
         return sealed
@@ -141,6 +144,7 @@ class TransformFn(beam.DoFn):
 
     Outputs: main: pages (PAGE_SCHEMA, the returned data); DROPPED: pages of the records it dropped; FAILED: (key,
     Chunk) of failure objects for the error buffer. Every record goes to exactly one of them (A4.4, A4.9, A4.10).
+    INVOKED, where it is asked for: an Invocation for each batch that the function was called with.
 
     Args:
         config: the Lambda processor.
@@ -149,6 +153,7 @@ class TransformFn(beam.DoFn):
         source_stream_arn: in every event of a stream with a Kinesis source.
         invoker: calls the function; made to be pickled.
         clock: for attempts and their back-off.
+        tells: whether it tells of its invocations.
     """
 
     def __init__(
@@ -159,8 +164,12 @@ class TransformFn(beam.DoFn):
         source_stream_arn: str | None,
         invoker: Invoker,
         clock: Clock,
+        *,
+        tells: bool = False,
     ) -> None:
         self._processor = LambdaProcessor(config, delivery_stream_arn, region, source_stream_arn, invoker, clock)
+        self._function_arn = config.lambda_arn
+        self._tells = tells
         self._metrics = StageMetrics("transform")
 
     def process(self, sealed: Sealed) -> Iterator[Any]:
@@ -179,6 +188,10 @@ class TransformFn(beam.DoFn):
             yield beam.pvalue.TaggedOutput(DROPPED, result.dropped)
         self._metrics.failed.inc(len(result.failures))
         yield from _failed(result.failures)
+        if self._tells:
+            for called in result.batches:
+                told = Invocation.of(self._function_arn, sealed, page, called)
+                yield beam.pvalue.TaggedOutput(INVOKED, told)
 
 
 class ConvertFn(beam.DoFn):

@@ -3,7 +3,7 @@
 import random
 import uuid
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,6 +41,27 @@ _CALL_PROBLEMS: Final[dict[type[Exception], Problem]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class TransformedBatch:
+    """What became of the records of one invocation, which is repeated where it fails.
+
+    Attributes:
+        rows: of the page.
+        invocation_ids: of each attempt; the last one's answer counts. None if the batch is larger than Lambda takes.
+        started_ms: when the first attempt began, ms since the epoch.
+        ended_ms: when the last one ended.
+        ok: how many records came back.
+        problems: row of the page -> why that record failed. What neither came back nor failed was dropped.
+    """
+
+    rows: slice
+    invocation_ids: tuple[str, ...]
+    started_ms: int
+    ended_ms: int
+    ok: int
+    problems: Mapping[int, Problem]
+
+
 @dataclass(frozen=True)
 class Transformed:
     """What became of a page. Each of its records is in exactly one of `ok`, `dropped` and `failures`.
@@ -51,6 +72,7 @@ class Transformed:
         failures: of each record that failed, the original bytes and AWS's code, in the page's order.
         invocations: calls made, retries included.
         retries: calls made because one before them failed.
+        batches: invocation by invocation.
         partition_keys: of each row of `ok` its `metadata.partitionKeys` (A6.2), None for a row without; None when no
             row has any.
     """
@@ -60,6 +82,7 @@ class Transformed:
     failures: list[Failure]
     invocations: int
     retries: int
+    batches: list[TransformedBatch]
     partition_keys: list[PartitionKeys | None] | None = None
 
 
@@ -142,16 +165,19 @@ class LambdaProcessor:
         keys: list[PartitionKeys | None] = []
         failed_rows: set[int] = set()
         failures: list[Failure] = []
-        invocations = retries = 0
+        batches: list[TransformedBatch] = []
         for rows in plan_invocations(page, self._config.size_mib):
             batch = page.slice(rows.start, rows.stop - rows.start)
-            judgement, attempts = self._transform(batch)
+            started_ms = self._clock.now_ms()
+            judgement, ids = self._transform(batch)
             data += judgement.data
             keys += judgement.partition_keys or [None] * batch.num_rows
-            failed_rows.update(rows.start + row for row in judgement.problems)
-            failures += self._failures(batch, judgement, attempts)
-            invocations += attempts
-            retries += max(0, attempts - 1)
+            problems = {rows.start + row: problem for row, problem in judgement.problems.items()}
+            failed_rows.update(problems)
+            ended_ms = self._clock.now_ms()
+            failures += self._failures(batch, judgement, len(ids), ended_ms)
+            ok = sum(returned is not None for returned in judgement.data)
+            batches.append(TransformedBatch(rows, ids, started_ms, ended_ms, ok, problems))
         ok_rows = [row for row, returned in enumerate(data) if returned is not None]
         ok_keys = [keys[row] for row in ok_rows]
         return Transformed(
@@ -160,30 +186,31 @@ class LambdaProcessor:
                 page, [row for row, returned in enumerate(data) if returned is None and row not in failed_rows]
             ),
             failures=failures,
-            invocations=invocations,
-            retries=retries,
+            invocations=sum(len(batch.invocation_ids) for batch in batches),
+            retries=sum(max(0, len(batch.invocation_ids) - 1) for batch in batches),
+            batches=batches,
             partition_keys=ok_keys if any(ok_keys) else None,
         )
 
-    def _transform(self, batch: pa.RecordBatch) -> tuple[Judgement, int]:
-        """The judgement of one batch, and how many calls it took."""
+    def _transform(self, batch: pa.RecordBatch) -> tuple[Judgement, tuple[str, ...]]:
+        """The judgement of one batch, and the invocation id of each call it took."""
         ids = contract.record_ids(batch)
         records = contract.event_records(batch, ids, kinesis_source=self._source_stream_arn is not None)
         if len(records) > REQUEST_LIMIT_BYTES - _ENVELOPE_BYTES:  # a single record: there is nothing left to cut
-            return contract.failed(contract.FUNCTION_ERROR, batch.num_rows), 0
-        response, attempts = self._call(records)
+            return contract.failed(contract.FUNCTION_ERROR, batch.num_rows), ()
+        response, invocation_ids = self._call(records)
         if isinstance(response, Problem):
-            return contract.failed(response, batch.num_rows), attempts
-        return contract.judge(response, ids), attempts
+            return contract.failed(response, batch.num_rows), invocation_ids
+        return contract.judge(response, ids), invocation_ids
 
-    def _call(self, records: bytes) -> tuple[bytes | Problem, int]:
-        """The response, or why the last attempt failed; and the number of attempts (A4.8)."""
-        attempts = 0
+    def _call(self, records: bytes) -> tuple[bytes | Problem, tuple[str, ...]]:
+        """The response, or why the last attempt failed; and the invocation id of each attempt (A4.8)."""
+        invocation_ids: tuple[str, ...] = ()
         while True:
-            attempts += 1
-            last = attempts > self._config.number_of_retries
+            invocation_ids = (*invocation_ids, str(uuid.uuid4()))
+            last = len(invocation_ids) > self._config.number_of_retries
             payload = contract.event(
-                str(uuid.uuid4()), self._delivery_stream_arn, self._region, self._source_stream_arn, records
+                invocation_ids[-1], self._delivery_stream_arn, self._region, self._source_stream_arn, records
             )
             try:
                 result = self._invoker.invoke(payload)
@@ -194,17 +221,16 @@ class LambdaProcessor:
                     raise
             else:
                 if result.function_error is None:
-                    return result.payload, attempts
+                    return result.payload, invocation_ids
                 problem = contract.FUNCTION_ERROR
             if last:
-                return problem, attempts
-            pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(attempts - 1, 16))
+                return problem, invocation_ids
+            pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(len(invocation_ids) - 1, 16))
             self._clock.sleep(random.uniform(pause_s / 2, pause_s))
 
-    def _failures(self, batch: pa.RecordBatch, judgement: Judgement, attempts: int) -> list[Failure]:
+    def _failures(self, batch: pa.RecordBatch, judgement: Judgement, attempts: int, ended_ms: int) -> list[Failure]:
         if not judgement.problems:
             return []
-        ended_ms = self._clock.now_ms()
         rows = _rows(batch, list(judgement.problems)).to_pylist()
         return [
             Failure(

@@ -185,7 +185,7 @@ def test_a_chunk_survives_its_coder() -> None:
 
 @given(sizes=st.lists(st.integers(0, 200), min_size=1, max_size=4), key=st.text(max_size=9))
 def test_a_sealed_buffer_survives_its_coder(sizes: list[int], key: str) -> None:
-    before = Sealed(key, tuple(chunk(n + 1, size) for n, size in enumerate(sizes)), END)
+    before = Sealed(key, tuple(chunk(n + 1, size) for n, size in enumerate(sizes)), END, 7, 1_007)
     assert SealedCoder().decode(SealedCoder().encode(before)) == before
 
 

@@ -104,7 +104,7 @@ def test_lineage_of_too_many_shards_for_metadata_leaves_the_count() -> None:
     """S3 takes 2 KB of user metadata."""
     pages = [make_page(f"shardId-{n:012d}", [b"x"], ["k"], [str(10**55 + n)], [ARRIVED_MS]) for n in range(40)]
     rendered = render(data(), Sealed("k", tuple(Chunk.of_page(page) for page in pages), "size"))
-    assert rendered.metadata == {"hydrant-records": "40"}
+    assert rendered.metadata == {"hydrant-records": "40", "hydrant-flushed-by": "size"}
     assert len(rendered.receipt.shards) == 40
 
 

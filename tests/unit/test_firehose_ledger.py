@@ -14,7 +14,18 @@ from pipelines.firehose.chunk import (
     lineage,
     sequence_columns,
 )
-from pipelines.firehose.ledger import BACKED_UP, DELIVERED, DROPPED, FAILED, Entry, RecordId, account, read_ledger
+from pipelines.firehose.invocation import Invocation
+from pipelines.firehose.ledger import (
+    BACKED_UP,
+    DELIVERED,
+    DROPPED,
+    FAILED,
+    INVOKED,
+    Entry,
+    RecordId,
+    account,
+    read_ledger,
+)
 from pipelines.kinesis.page import decode_batch, make_page
 
 SHARDS = ("shardId-000000000000", "shardId-000000000001")
@@ -83,3 +94,18 @@ def test_the_ledger_reads_back_what_was_written(tmp_path: Path) -> None:
     assert list(read_ledger(tmp_path)) == [
         Entry(DELIVERED, ((SHARDS[0], "1", 0), (SHARDS[0], "2", 0)), delivered),
     ]
+
+
+def test_the_calls_of_the_transform_are_read_back_and_end_nothing(tmp_path: Path) -> None:
+    called = Invocation("arn", ("id",), 1, 2, 2, 30, 1, 0, {"Lambda.FunctionError": (1,)}, "size", 3, 4)
+    line = {"outcome": INVOKED, "invocation": called.to_json(), "records": {SHARDS[0]: [["1", 0], ["2", 0]]}}
+    (tmp_path / "invoked-x.jsonl").write_text(json.dumps(line) + "\n")
+    entries = list(read_ledger(tmp_path))
+    assert entries == [Entry(INVOKED, ((SHARDS[0], "1", 0), (SHARDS[0], "2", 0)), None, called)]
+    assert account([(SHARDS[0], "1", 0)], entries).lost == ((SHARDS[0], "1", 0),)
+
+
+def test_the_entries_of_one_record_are_found_without_the_others(tmp_path: Path) -> None:
+    lines = [{"outcome": DROPPED, "records": {SHARDS[0]: [[number, 0]]}} for number in ("49", "490", "491")]
+    (tmp_path / "dropped-x.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [entry.records for entry in read_ledger(tmp_path, "49")] == [((SHARDS[0], "49", 0),)]

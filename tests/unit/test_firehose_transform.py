@@ -4,6 +4,7 @@ import base64
 import json
 import pickle
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pyarrow as pa
 import pytest
 
 from pipelines.firehose import contract
+from pipelines.firehose.chunk import Sealed
 from pipelines.firehose.config import LambdaProcessorConfig
 from pipelines.firehose.errors import parse_line, render
+from pipelines.firehose.invocation import Invocation
 from pipelines.firehose.invoke import (
     REQUEST_LIMIT_BYTES,
     FunctionTimedOut,
@@ -21,7 +24,7 @@ from pipelines.firehose.invoke import (
     InvokeResult,
 )
 from pipelines.firehose.transform import LambdaProcessor, Transformed, plan_invocations
-from pipelines.kinesis.page import PAGE_SCHEMA, make_page
+from pipelines.kinesis.page import PAGE_SCHEMA, decode_batch, make_page
 from pipelines.runtime.clock import ManualClock, SystemClock
 from pipelines.runtime.errors import (
     ConfigurationError,
@@ -548,3 +551,36 @@ def test_a4_a_slice_of_a_page_is_transformed_as_itself() -> None:
     result = processor(answer_first(lambda _: [])).process(page)
     assert values(result.ok) == [b"c"]
     assert [failure.raw_data for failure in result.failures] == [b"b"]
+
+
+# --- what is told of the calls
+
+
+def test_the_calls_are_told_with_their_attempts_times_and_results() -> None:
+    clock = ManualClock()
+    invoker = Function(ThrottledError("too many"), lambda event: {"records": [
+        ok(event["records"][0]),
+        {"recordId": event["records"][1]["recordId"], "result": "Dropped"},
+        {"recordId": event["records"][2]["recordId"], "result": "ProcessingFailed"},
+    ]})  # fmt: skip
+    page = page_of([b"a", b"bb", b"ccc"])
+    result = processor(invoker, clock).process(page)
+    (batch,) = result.batches
+    told = Invocation.of(FUNCTION_ARN, Sealed(SHARD, (), "size", 5, 9), page, batch)
+    assert told.invocation_ids == tuple(json.loads(payload)["invocationId"] for payload in invoker.payloads)
+    assert told.ended_ms > told.started_ms  # the pause between the attempts
+    assert (told.records, told.raw_bytes, told.ok, told.dropped) == (3, 6, 1, 1)
+    assert told.failed == {"Lambda.ProcessingFailedStatus": (2,)}
+    assert (told.reason, told.opened_ms, told.flushed_ms) == ("size", 5, 9)
+    assert values(decode_batch(told.sequence_numbers), "sequence_number") == values(page, "sequence_number")
+    assert Invocation.from_json(json.loads(json.dumps(told.to_json()))) == replace(told, sequence_numbers=b"")
+
+
+def test_each_of_a_pages_calls_is_told_with_its_own_records() -> None:
+    page = page_of([b"x" * 1024 * 1024] * 2 + [b"y"])
+    result = processor(Function(lambda event: {"records": []})).process(page)
+    told = [Invocation.of(FUNCTION_ARN, Sealed(SHARD, (), "end"), page, batch) for batch in result.batches]
+    assert [each.records for each in told] == [1, 1, 1]
+    assert [each.failed for each in told] == [{"Lambda.MissingRecordId": (0,)}] * 3
+    numbers = [value for each in told for value in values(decode_batch(each.sequence_numbers), "sequence_number")]
+    assert numbers == values(page, "sequence_number")
