@@ -20,7 +20,7 @@ FAILED_IN_PART: Final = "failed-in-part"
 FAILED: Final = "failed"
 """The whole call fails with InternalFailure, HTTP 500."""
 EXPIRED: Final = "expired"
-"""The iterator is older than five minutes (B7)."""
+"""The iterator is older than five minutes, and stays so (B7)."""
 RESET: Final = "reset"
 """The connection is reset, and the call never made."""
 
@@ -61,6 +61,7 @@ class KinesisFaults:
         self._rng = random.Random(seed)
         self._lock = threading.Lock()
         self._shards: dict[str, str] = {}  # of iterators
+        self._expired: set[str] = set()  # iterators, which stay so
 
     def answer(self, call: Call, forward: Forward) -> Reply:
         """See `infra.faults.proxy.Faults`."""
@@ -100,9 +101,12 @@ class KinesisFaults:
 
     def _get(self, call: Call, forward: Forward) -> Reply:
         request = orjson.loads(call.body)
+        iterator = request.get("ShardIterator", "")
         with self._lock:
-            shard = self._shards.get(request.get("ShardIterator", ""))
-        fault = self._gets.next()
+            shard = self._shards.get(iterator)
+            fault = EXPIRED if iterator in self._expired else self._gets.next()
+            if fault == EXPIRED:
+                self._expired.add(iterator)
         if fault == RESET:
             self._journal.note("kinesis", "GetRecords", fault, status=0, shard=shard, records=0, last=None)
             raise ResetError

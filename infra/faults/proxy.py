@@ -12,6 +12,10 @@ from typing import Final, Protocol, Self
 import urllib3
 
 from infra.embedded.http_request import RefusedError, header, read_request
+from infra.faults.journal import Journal
+
+LOST: Final = "lost"
+"""The operation of a journal's line that tells of a call that what stands behind the proxy did not answer."""
 
 _OF_THE_CONNECTION: Final = frozenset({
     "connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer",
@@ -103,10 +107,12 @@ class FaultProxy:
     Args:
         upstream: where calls go, e.g. "http://localhost:4566".
         faults: what becomes of them.
+        journal: for calls that went on and came to nothing, as operation LOST.
     """
 
-    def __init__(self, upstream: str, faults: Faults) -> None:
+    def __init__(self, upstream: str, faults: Faults, journal: Journal) -> None:
         self._faults = faults
+        self._journal = journal
         self._upstream = upstream.rstrip("/")
         self._pool = urllib3.PoolManager(num_pools=1, maxsize=32, retries=False)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -196,6 +202,7 @@ class FaultProxy:
                 timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S),
             )
         except urllib3.exceptions.HTTPError as error:
+            self._journal.note("proxy", LOST, None, method=call.method, target=call.target, error=str(error))
             raise UpstreamError(str(error)) from error
         kept = {name: value for name, value in answer.headers.items() if name.lower() not in _OF_THE_CONNECTION}
         length = answer.headers.get("Content-Length")

@@ -87,7 +87,7 @@ def in_force(faults: Faults) -> Iterator[None]:
             ("S3", faults.s3),
             ("LAMBDA", LambdaFaults(faults.function)),
         ):
-            proxy = stack.enter_context(FaultProxy(_endpoint(service), of_service))
+            proxy = stack.enter_context(FaultProxy(_endpoint(service), of_service, faults.journal))
             changes[f"AWS_ENDPOINT_URL_{service}"] = proxy.endpoint
         stack.callback(faults.journal.close)
         stack.enter_context(environment(changes))

@@ -95,13 +95,19 @@ def get_records(journal: Sequence[Line], last: Mapping[str, str]) -> Iterator[st
         if line["operation"] in {"GetRecords", "GetShardIterator"} and line.get("shard"):
             by_shard.setdefault(line["shard"], []).append(line)
     for shard, calls in by_shard.items():
-        done = False
         for at, call in enumerate(calls):
-            rest = calls[at + 1 :]
-            done = done or call.get("last") == last.get(shard)
-            if done or call["operation"] != "GetRecords" or not call["fault"]:
+            if call.get("last") == last.get(shard):
+                break  # what fails from here on was asked for ahead, and nobody waits for it
+            if call["operation"] != "GetRecords" or not call["fault"]:
                 continue
-            if not any(after["operation"] == "GetRecords" and not after["fault"] for after in rest):
+            good = [after for after, later in enumerate(calls) if after > at and _is_good_read(later)]
+            if not good:
                 yield f"{shard} was not read any more after GetRecords was {call['fault']}"
-            if call["fault"] == kinesis.EXPIRED and rest and rest[0]["operation"] != "GetShardIterator":
-                yield f"the iterator of {shard} had expired, and was used again"
+            elif call["fault"] == kinesis.EXPIRED and not any(
+                between["operation"] == "GetShardIterator" for between in calls[at : good[0]]
+            ):
+                yield f"the iterator of {shard} had expired, and none was asked for"
+
+
+def _is_good_read(call: Line) -> bool:
+    return call["operation"] == "GetRecords" and not call["fault"]
