@@ -1,0 +1,213 @@
+"""The scenarios `weblogs` and `redelivery` by the command: they pass, and what is broken on purpose is found."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HYDRANT = str(Path(sys.executable).parent / "hydrant")
+ENDED_WITHIN_S = 200
+
+BROKEN = '''
+import gzip, json
+from pathlib import Path
+from pipelines.firehose.invoke import InProcessInvoker, InvokeResult
+from pipelines.kinesis import put
+from pipelines.runtime.aws import client
+from scenarios.redelivery import disturbance
+from scenarios.redelivery.scenario import Redelivery
+from scenarios.weblogs.scenario import Weblogs
+
+def changed(written, change):
+    """Writes the object again, with the same metadata, its text changed."""
+    s3, place = client("s3"), {"Bucket": written.bucket, "Key": written.key}
+    answer = s3.get_object(**place)
+    packed = written.key.endswith(".gz")
+    text = answer["Body"].read()
+    text = change(gzip.decompress(text) if packed else text)
+    s3.put_object(**place, Body=gzip.compress(text) if packed else text, Metadata=answer["Metadata"])
+
+class LeaksAnAddress(Weblogs):
+    name = "leaks-an-address"
+    def invoker(self, function_arn):
+        made = super().invoker(function_arn)
+        return InProcessInvoker(Path(__file__).with_name("leaking.py"), "leaking.lambda_handler", function_arn, 60, 512,
+                                environment=made.environment)
+
+class LosesALine(Weblogs):
+    """A line of the text is gone: the object is there, and its receipt too."""
+    name = "loses-a-line"
+    def verify(self, workload, deliveries, folder):
+        written = next(each for each in deliveries["weblogs-text"].objects if each.kind == "data")
+        changed(written, lambda text: text[text.index(b"\\n") + 1:])
+        return super().verify(workload, deliveries, folder)
+
+class SwapsABackup(Weblogs):
+    """Two lines of the backup have changed places."""
+    name = "swaps-a-backup"
+    def verify(self, workload, deliveries, folder):
+        written = next(each for each in deliveries["weblogs"].objects if each.kind == "backup")
+        def swap(text):
+            first, second, *rest = text.splitlines(keepends=True)
+            return b"".join([second, first, *rest])
+        changed(written, swap)
+        return super().verify(workload, deliveries, folder)
+
+class SaysOneAttempt(Redelivery):
+    name = "says-one-attempt"
+    def verify(self, workload, deliveries, folder):
+        written = next(each for each in deliveries["redelivery"].objects if each.kind == "processing-failed")
+        def once(text):
+            lines = [json.loads(line) for line in text.splitlines()]
+            lines[0]["attemptsMade"] = 17
+            return b"".join(json.dumps(line).encode() + b"\\n" for line in lines)
+        changed(written, once)
+        return super().verify(workload, deliveries, folder)
+
+class ForgetsARefusal(Redelivery):
+    """A producer that does not put again what was refused, and says that it was taken."""
+    name = "forgets-a-refusal"
+    def workload(self, count, seed):
+        class Forgetful:
+            def __init__(self, kinesis):
+                self.kinesis = kinesis
+            def put_records(self, **request):
+                answer = self.kinesis.put_records(**request)
+                good = next((each for each in answer["Records"] if "SequenceNumber" in each), None)
+                if good is not None:
+                    answer["Records"] = [each if "SequenceNumber" in each else good for each in answer["Records"]]
+                return answer
+        from pipelines.cli import scenario_run
+        real = put.put_records
+        scenario_run.put_records = lambda kinesis, *rest: real(Forgetful(kinesis), *rest)
+        return super().workload(count, seed)
+
+class HidesAnAttempt(Redelivery):
+    """An invoker that makes an attempt more than the journal knows the batch to be allowed."""
+    name = "hides-an-attempt"
+    def invoker(self, function_arn):
+        return Twice(super().invoker(function_arn))
+
+class Twice:
+    def __init__(self, inner):
+        self.inner = inner
+    def invoke(self, payload):
+        self.inner.invoke(payload)
+        return self.inner.invoke(payload)
+
+SCENARIOS = [made() for made in (
+    LeaksAnAddress, LosesALine, SwapsABackup, SaysOneAttempt, ForgetsARefusal, HidesAnAttempt)]
+leaks, loses, swaps, says, forgets, hides = SCENARIOS
+'''
+
+LEAKING = """
+import base64, json, re
+from scenarios.weblogs.handler import lambda_handler as redacting
+
+def lambda_handler(event, context):
+    answer = redacting(event, context)
+    for sent, record in zip(event["records"], answer["records"]):
+        line = base64.b64decode(sent["data"]).decode()
+        if record["result"] == "Ok" and "/presentations/" in line:
+            hit = json.loads(base64.b64decode(record["data"]))
+            hit["path"] += "?from=" + line.split()[0]
+            record["data"] = base64.b64encode(json.dumps(hit).encode() + b"\\n").decode()
+    return answer
+"""
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with scenarios that go wrong, found as any installed scenario is."""
+    folder = tmp_path_factory.mktemp("broken")
+    (folder / "broken_scenarios.py").write_text(BROKEN)
+    (folder / "leaking.py").write_text(LEAKING)
+    info = folder / "broken_scenarios-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-scenarios\nVersion: 1.0\n")
+    names = {
+        "leaks-an-address": "leaks", "loses-a-line": "loses", "swaps-a-backup": "swaps",
+        "says-one-attempt": "says", "forgets-a-refusal": "forgets", "hides-an-attempt": "hides",
+    }  # fmt: skip
+    points = "".join(f"{name} = broken_scenarios:{attribute}\n" for name, attribute in names.items())
+    (info / "entry_points.txt").write_text(f"[hydrant.scenarios]\n{points}")
+    return folder
+
+
+def run(*arguments: str, python_path: Path | None = None) -> tuple[int, dict[str, Any], str]:
+    """Status, the document of --json, and what was said beside it."""
+    environment = dict(os.environ) | ({} if python_path is None else {"PYTHONPATH": str(python_path)})
+    command = [HYDRANT, "run", *arguments, "--json"]
+    ended = subprocess.run(
+        command, check=False, capture_output=True, text=True, env=environment, timeout=ENDED_WITHIN_S
+    )
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended.returncode, json.loads(ended.stdout), ended.stderr
+
+
+def accounts(document: dict[str, Any]) -> dict[str, dict[str, int]]:
+    return {name: delivery["account"] for name, delivery in document["deliveries"].items()}
+
+
+def journal(document: dict[str, Any]) -> list[dict[str, Any]]:
+    text = Path(document["folder"], "observed", "faults.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_weblogs_gives_the_same_from_both_delivery_streams() -> None:
+    status, document, said = run("weblogs")
+    assert (status, document["problems"]) == (0, []), said
+    of_both = {"put": 10_000, "delivered": 8_602, "dropped": 1_397, "failed": 1, "late": 0, "buffered": 0}
+    expected = of_both | {"lost": 0, "doubled": 0}
+    assert accounts(document) == {"weblogs": expected, "weblogs-text": expected}
+    kinds = {name: {each["kind"] for each in found["objects"]} for name, found in document["deliveries"].items()}
+    assert kinds["weblogs"] == {"data", "backup", "processing-failed"}
+    assert kinds["weblogs-text"] == {"data", "processing-failed"}
+    assert document["query"]["equal"] is True
+    assert sum(row["hits"] for row in document["query"]["ours"]) == 8_602
+
+
+@pytest.mark.parametrize("seed", ["1", "2", "3"])
+def test_redelivery_adds_up_whatever_the_order_of_the_faults(seed: str) -> None:
+    status, document, said = run("redelivery", "--seed", seed)
+    assert (status, document["problems"]) == (0, []), said
+    (account,) = accounts(document).values()
+    assert account["put"] == 20_080 == account["delivered"] + account["dropped"] + account["failed"]
+    noted = journal(document)
+    injected = Counter((line["operation"], line["fault"]) for line in noted if line["fault"])
+    assert injected == {(each["operation"], each["kind"]): each["injected"] for each in document["query"]["faults"]}
+    # Metrics know of the function's retries; Prism may lose a first report, and never invents one.
+    repeated = sum(line["operation"] == "Invoke" and line["number"] > 1 for line in noted)
+    last = json.loads(Path(document["folder"], "run.json").read_text())["samples"][-1]["stages"]
+    assert 0 < last["transform"]["retries"] <= repeated
+
+
+def test_too_few_faults_are_no_success() -> None:
+    status, document, said = run("redelivery", "--records", "300")
+    assert status == 1
+    assert document["query"]["equal"] is False
+    assert "put more records" in said
+    assert all("are needed to show anything" in problem for problem in document["problems"]), document["problems"]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "records", "said"),
+    [
+        ("leaks-an-address", "2000", "addresses of the log stand in what was delivered"),
+        ("loses-a-line", "2000", "the text and the table: 1 rows are missing"),
+        ("swaps-a-backup", "2000", "in the order of sequence numbers"),
+        ("says-one-attempt", "4000", "'Lambda."),
+        ("forgets-a-refusal", "4000", "of the records put"),
+        ("hides-an-attempt", "4000", "was sent again after an answer"),
+    ],
+)
+def test_what_is_broken_on_purpose_is_found(broken: Path, scenario: str, records: str, said: str) -> None:
+    status, document, told = run(scenario, "--records", records, python_path=broken)
+    assert status == 1
+    assert document["passed"] is False
+    assert [problem for problem in document["problems"] if said in problem], (document["problems"], told)
