@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines.cli.runner import PrismLocation, Runner, runner_options
+from pipelines.cli.runner import CloudWatch, PrismLocation, Runner, runner_options
 
 
 def command(
@@ -25,6 +25,7 @@ def command(
     ] = None,
     runner: Runner = "prism",
     prism_location: PrismLocation = None,
+    cloudwatch: CloudWatch = False,
 ) -> None:
     """Run the delivery pipeline of one delivery stream until Ctrl-C.
 
@@ -34,6 +35,8 @@ def command(
     """
     from pipelines.cli.job import in_process, load
     from pipelines.cli.live import Snapshot, live, table
+    from pipelines.firehose.cloudwatch import flush_all
+    from pipelines.firehose.invoke import BotoInvoker
     from pipelines.kinesis import StartingPosition, StopFile
     from pipelines.kinesis.position_file import Positions, furthest, read_positions
     from pipelines.kinesis.service import StreamService
@@ -45,11 +48,11 @@ def command(
     console = Console(stderr=True)
     clock = SystemClock()
     started_s = clock.monotonic_s()
-    options = runner_options(runner, prism_location)
+    options = runner_options(runner, prism_location, cloudwatch=cloudwatch)
     if positions is not None and not positions.parent.is_dir():  # found now, and not when there is something to keep
         message = f"The positions cannot be left in {positions}: there is no folder {positions.parent}."
         raise NotFoundError(message, fix=f"`mkdir -p {positions.parent}`")
-    job = load(stream) if handler is None else load(stream, in_process(handler))
+    job = load(stream, BotoInvoker if handler is None else in_process(handler), cloudwatch=cloudwatch)
     start = StartingPosition.at_timestamp(job.config.created_ms)  # X15
     if positions is not None and positions.exists():
         start = furthest((read_positions(positions), Positions({}, job.config.created_ms))).start
@@ -75,6 +78,7 @@ def command(
 
                 run_pipeline(build, options, on_tick=show)
         finally:
+            flush_all()
             for number, handled in before.items():
                 signal.signal(number, handled)
         if positions is not None:

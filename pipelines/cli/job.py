@@ -7,6 +7,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from pipelines.firehose.cloudwatch import PAGES, PublishMetrics
 from pipelines.firehose.config import DeliveryStreamConfig, SchemaConfiguration
 from pipelines.firehose.delivery import DELIVERED, DeliveryStream
 from pipelines.firehose.invoke import BotoInvoker, InProcessInvoker, Invoker
@@ -29,11 +30,13 @@ class DeliveryJob:
         config: from DescribeDeliveryStream.
         schema: from the Glue table its format conversion names; None without conversion.
         invoker: calls its transform function; None without one.
+        cloudwatch: whether its metrics are published.
     """
 
     config: DeliveryStreamConfig
     schema: TableSchema | None
     invoker: Invoker | None
+    cloudwatch: bool = False
 
     def path(
         self,
@@ -101,22 +104,28 @@ class DeliveryPath(beam.PTransform):
         if self._positions is not None:
             pages | ExportPositions(self._positions)
         outcomes = pages | DeliveryStream(
-            job.config, schema=job.schema, invoker=job.invoker, tells_of_invocations=self._ledger is not None
+            job.config,
+            schema=job.schema,
+            invoker=job.invoker,
+            tells_of_invocations=self._ledger is not None or job.cloudwatch,
         )
         if conversion is not None:
             table = conversion.schema
             outcomes[DELIVERED] | RegisterPartitions(table.database_name, table.table_name)
         if self._ledger is not None:
             outcomes | WriteLedger(self._ledger)
+        if job.cloudwatch:
+            {PAGES: pages, **outcomes} | PublishMetrics(job.config.name)
         return outcomes
 
 
-def load(stream: str, invoker_of: Callable[[str], Invoker] = BotoInvoker) -> DeliveryJob:
+def load(stream: str, invoker_of: Callable[[str], Invoker] = BotoInvoker, *, cloudwatch: bool = False) -> DeliveryJob:
     """Reads the delivery stream `stream` and its Glue table.
 
     Args:
         stream: delivery stream name.
         invoker_of: makes the caller of the transform function from its ARN.
+        cloudwatch: whether its metrics are published.
 
     Raises:
         NotFoundError: the delivery stream, the table or the handler's file does not exist.
@@ -132,7 +141,7 @@ def load(stream: str, invoker_of: Callable[[str], Invoker] = BotoInvoker) -> Del
     invoker: Invoker | None = None
     if s3.lambda_processor is not None:
         invoker = invoker_of(s3.lambda_processor.lambda_arn)
-    return DeliveryJob(config, schema, invoker)
+    return DeliveryJob(config, schema, invoker, cloudwatch)
 
 
 def _check_schema(names: SchemaConfiguration, stream: DeliveryStreamConfig) -> None:

@@ -12,8 +12,17 @@ PrismLocation = Annotated[
     str | None, typer.Option("--prism_location", help="A Prism binary to run in place of the one in the cache.")
 ]
 
+CloudWatch = Annotated[
+    bool,
+    typer.Option(
+        "--cloudwatch",
+        envvar="HYDRANT_CLOUDWATCH",
+        help="Publish Firehose's metrics of the delivery stream to CloudWatch, namespace Hydrant/Firehose.",
+    ),
+]
 
-def runner_options(runner: str, prism_location: str | None) -> "HydrantOptions":
+
+def runner_options(runner: str, prism_location: str | None, *, cloudwatch: bool = False) -> "HydrantOptions":
     """The pipeline options that these ask for.
 
     Raises:
@@ -21,4 +30,5 @@ def runner_options(runner: str, prism_location: str | None) -> "HydrantOptions":
     """
     from pipelines.runtime.options import HydrantOptions
 
-    return HydrantOptions.for_runner(runner, [f"--prism_location={prism_location}"] if prism_location else [])
+    more = [f"--prism_location={prism_location}"] if prism_location else []
+    return HydrantOptions.for_runner(runner, [*more, "--cloudwatch"] if cloudwatch else more)

@@ -123,6 +123,7 @@ class DeliveredObject:
             (columns shard_id, sequence_number, sub_sequence_number).
         opened_ms: when its buffer was opened, see `Sealed`.
         flushed_ms: when its buffer was flushed.
+        oldest_arrival_ms: the smallest arrival time of its records.
     """
 
     kind: str
@@ -136,6 +137,7 @@ class DeliveredObject:
     sequence_numbers: builtins.bytes = field(default=b"", repr=False)
     opened_ms: int = 0
     flushed_ms: int = 0
+    oldest_arrival_ms: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """All but the sequence numbers, as JSON holds it."""
@@ -149,7 +151,9 @@ class DeliveredObject:
         return cls(**{name: described[name] for name in _JSON_NAMES if name in described}, shards=shards)
 
 
-_JSON_NAMES: Final = ("kind", "bucket", "key", "bytes", "records", "raw_bytes", "reason", "opened_ms", "flushed_ms")
+_JSON_NAMES: Final = (
+    "kind", "bucket", "key", "bytes", "records", "raw_bytes", "reason", "opened_ms", "flushed_ms", "oldest_arrival_ms",
+)  # fmt: skip
 
 
 def lineage(batches: Sequence[pa.RecordBatch]) -> tuple[ShardLineage, ...]:

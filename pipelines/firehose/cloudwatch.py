@@ -58,18 +58,22 @@ def of_page(records: int, size: int) -> list[Point]:
     ]
 
 
-def of_object(written: DeliveredObject) -> list[Point]:
+def of_object(written: DeliveredObject, delivered_ms: int) -> list[Point]:
     """An object that was written: bytes are those of the records before conversion and compression (A9).
 
     Error objects count as delivered, as with AWS. `Success` is that of the object: attempts that S3 refused before are
     not counted.
+
+    Args:
+        written: the receipt.
+        delivered_ms: when it was there, ms since the epoch.
     """
     name = "BackupToS3" if written.kind == "backup" else "DeliveryToS3"
     points = [
         Point(f"{name}.Records", "Count", written.records),
         Point(f"{name}.Bytes", "Bytes", written.raw_bytes),
         Point(f"{name}.Success", "Count", 1),
-        Point(f"{name}.DataFreshness", "Seconds", max(0, written.flushed_ms - written.oldest_arrival_ms) / 1000),
+        Point(f"{name}.DataFreshness", "Seconds", max(0, delivered_ms - written.oldest_arrival_ms) / 1000),
     ]
     if name == "DeliveryToS3":
         points.append(Point("DeliveryToS3.ObjectCount", "Count", 1))
@@ -153,6 +157,10 @@ class Publisher:
         self._warned = False
         self._lock = threading.Lock()
 
+    def now_ms(self) -> int:
+        """The time of its clock."""
+        return self._clock.now_ms()
+
     def add(self, points: Iterable[Point]) -> None:
         """Takes measurements along."""
         self._waiting.add(points)
@@ -226,7 +234,7 @@ class _MeasureFn(beam.DoFn):
 
     def process(self, element: pa.RecordBatch | Invocation | DeliveredObject) -> Iterator[None]:
         if isinstance(element, DeliveredObject):
-            points = of_object(element)
+            points = of_object(element, publisher(self._stream).now_ms())
         elif isinstance(element, Invocation):
             points = of_invocation(element)
         else:

@@ -157,6 +157,7 @@ def render(destination: Destination, sealed: Sealed) -> RenderedObject:
         sequence_numbers=sequence_columns(batches),
         opened_ms=sealed.opened_ms,
         flushed_ms=sealed.flushed_ms,
+        oldest_arrival_ms=sealed.oldest_arrival_ms,
     )
     metadata = _metadata(shards, records) | {FLUSHED_BY_METADATA: sealed.reason}
     return RenderedObject(key, body, metadata, content_encoding(destination.compression_format), receipt)

@@ -29,6 +29,7 @@ class HydrantOptions(PipelineOptions):
         parser.add_argument(
             "--start_timeout_s", type=float, default=60.0, help="Seconds that the runner may take to start."
         )
+        parser.add_argument("--cloudwatch", action="store_true", help="Publish metrics to CloudWatch.")
 
     @classmethod
     def for_runner(cls, runner: str, more: Sequence[str] = ()) -> "HydrantOptions":

@@ -1,4 +1,4 @@
-"""`hydrant run reshard` on the embedded default, and `hydrant run all`: one scenario that fails does not stop the others."""
+"""`hydrant run reshard` on the embedded default, and `hydrant run all`, which goes on behind a scenario that failed."""
 
 import json
 from pathlib import Path
