@@ -12,7 +12,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from pipelines.cli import bench, deliver, doctor, inspect, positions, query, tail, up
+from pipelines.cli import bench, deliver, doctor, inspect, positions, query, tail, trace, up
 from pipelines.cli import list as list_scenarios
 from pipelines.cli import run as run_scenario
 from pipelines.runtime.errors import HydrantError
@@ -32,6 +32,7 @@ app.command("tail")(tail.command)
 app.command("positions")(positions.command)
 app.command("query")(query.command)
 app.command("inspect")(inspect.command)
+app.command("trace")(trace.command)
 app.command("bench")(bench.command)
 app.command("doctor")(doctor.command)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
-from pipelines.cli.runner import PrismLocation, Runner, runner_options
+from pipelines.cli.runner import CloudWatch, PrismLocation, Runner, runner_options
 from pipelines.cli.up import wait_for_interrupt
 from pipelines.runtime.clock import Clock, SystemClock
 from pipelines.runtime.errors import AccountError, ConfigurationError, HydrantError
@@ -30,6 +30,7 @@ def command(  # noqa: PLR0913 - one parameter an option
     seed: Annotated[int, typer.Option(help="Which records, and where the malformed ones stand.")] = 1,
     runner: Runner = "prism",
     prism_location: PrismLocation = None,
+    cloudwatch: CloudWatch = False,
     target: Annotated[
         str,
         typer.Option(help="embedded, localstack (started by you) or aws (see the scenario's README)."),
@@ -71,7 +72,7 @@ def command(  # noqa: PLR0913 - one parameter an option
             if len(names) > 1 and not as_json:
                 console.rule(name, align="left")
             # Loaded before anything else imports Beam: two threads that import it at once block each other.
-            chosen, options = load(), runner_options(runner, prism_location)
+            chosen, options = load(), runner_options(runner, prism_location, cloudwatch=cloudwatch)
             run = _Run(console, place, options, seed, _folder(runs, name, clock), clean, as_json, clock, started_s)
             try:
                 reports[name] = run(chosen, records is not None, count)
@@ -188,6 +189,8 @@ def _print(report: Any, console: Console) -> None:
     first = "" if report.first_object_s is None else f", the first object after {report.first_object_s:.1f} s"
     adds_up = "[green]It adds up.[/]" if report.passed else "[red]It does not add up.[/]"
     console.print(f"{report.seconds:.1f} s{first}. {adds_up}")
+    left = f"Left in {report.folder}: `hydrant trace` follows one record of it."
+    console.print(left, soft_wrap=True, highlight=False, markup=False)
 
 
 def _what_is_wrong(report: Any) -> str:

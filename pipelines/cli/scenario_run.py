@@ -13,6 +13,8 @@ import apache_beam as beam
 from pipelines.cli.job import DeliveryJob, load
 from pipelines.cli.live import Snapshot
 from pipelines.cli.plugins import Scenario, Target
+from pipelines.cli.run_folder import LEDGER, RUN, PutLog, keep_streams
+from pipelines.firehose.cloudwatch import flush_all
 from pipelines.firehose.invoke import BotoInvoker
 from pipelines.firehose.ledger import Delivery, RecordId, account, read_ledger
 from pipelines.kinesis import StopFile
@@ -63,7 +65,7 @@ class Report:
     Attributes:
         deliveries: by delivery stream, where the records ended and what was written.
         verdict: the scenario's own comparison with its oracle.
-        folder: what the run left: `ledger/<delivery stream>/` and `run.json`.
+        folder: what the run left, see `run_folder`.
         seconds: from the start of the run to the last answer.
         first_object_s: seconds from the start of the run until the first data object was seen to be there.
         put_s: seconds from the start of the run until the last record was seen to be put.
@@ -98,7 +100,7 @@ class Report:
 class _Producer(threading.Thread):
     """Puts the workload, remembers where each record went, and then tells the source where each shard ends."""
 
-    def __init__(self, stream: str, workload: Any, stop_file: StopFile, progress: Progress) -> None:
+    def __init__(self, stream: str, workload: Any, stop_file: StopFile, progress: Progress, log: PutLog) -> None:
         super().__init__(name="producer", daemon=True)
         self.placed: list[RecordId] = []
         self.error: Exception | None = None
@@ -106,6 +108,7 @@ class _Producer(threading.Thread):
         self._workload = workload
         self._stop_file = stop_file
         self._progress = progress
+        self._log = log
         self._cancelled = threading.Event()
 
     def run(self) -> None:
@@ -113,6 +116,8 @@ class _Producer(threading.Thread):
             self._put()
         except Exception as error:
             self.error = error
+        finally:
+            self._log.close()
 
     def cancel(self) -> None:
         self._cancelled.set()
@@ -123,7 +128,9 @@ class _Producer(threading.Thread):
         for batch in batches(self._workload.records()):
             if self._cancelled.is_set():
                 return
-            for place in put_records(kinesis, self._stream, batch):
+            places = put_records(kinesis, self._stream, batch)
+            self._log.add(batch, places)
+            for place in places:
                 self.placed.append((place.shard_id, place.sequence_number, 0))
                 ends[place.shard_id] = max(ends.get(place.shard_id, "0"), place.sequence_number, key=int)
             self._progress.put = len(self.placed)
@@ -168,12 +175,14 @@ def run_scenario(
     workload = scenario.workload(count, seed)
     progress = Progress(len(workload))
     invoker = scenario.invoker if target.runs_handlers_in_process else BotoInvoker
-    jobs = {name: load(name, invoker) for name in scenario.delivery_streams}
+    jobs = {name: load(name, invoker, cloudwatch=options.cloudwatch) for name in scenario.delivery_streams}
+    stream = _source_of(jobs)
+    keep_streams(folder, scenario.name, target.name, stream, jobs)
     for bucket in {job.config.destination.bucket for job in jobs.values()}:
         _refuse_leftovers(bucket)
     with tempfile.TemporaryDirectory(prefix="hydrant-", ignore_cleanup_errors=True) as own:
         stop_file = StopFile(f"{own}/ends.json")
-        producer = _Producer(_source_of(jobs), workload, stop_file, progress)
+        producer = _Producer(stream, workload, stop_file, progress, PutLog(folder))
 
         def tick(snapshot: Snapshot) -> None:
             progress.note(snapshot, seconds())
@@ -189,6 +198,7 @@ def run_scenario(
             finally:
                 producer.cancel()
                 producer.join(_PRODUCER_ENDS_WITHIN_S)
+                flush_all()
         if producer.error is not None:
             raise producer.error
     deliveries = {}
@@ -198,12 +208,12 @@ def run_scenario(
     verdict = scenario.verify(workload, deliveries, folder / _OBSERVED)
     report = Report(deliveries, verdict, folder, seconds(), progress.first_object_s, progress.put_s)
     described = report.to_json() | {"scenario": scenario.name, "seed": seed, "samples": progress.samples}
-    (folder / "run.json").write_text(json.dumps(described, default=str), encoding="utf-8")
+    (folder / RUN).write_text(json.dumps(described, default=str), encoding="utf-8")
     return report
 
 
 def _ledger(folder: Path, delivery_stream: str) -> Path:
-    return folder / "ledger" / delivery_stream
+    return folder / LEDGER / delivery_stream
 
 
 def _graph(

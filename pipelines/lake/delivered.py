@@ -230,3 +230,45 @@ def _json_object(text: str) -> Mapping[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return read if isinstance(read, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetRow:
+    """One row of a Parquet object.
+
+    Attributes:
+        row_group: which it is in.
+        row_groups: how many there are.
+        row: a table of this one row.
+    """
+
+    row_group: int
+    row_groups: int
+    row: pa.Table
+
+
+def read_row(filesystem: Any, location: Location, row: int) -> ParquetRow:
+    """One row of a Parquet object; only the footer and its row group are read.
+
+    Args:
+        filesystem: pyarrow's S3 filesystem.
+        location: of an existing object.
+        row: counted from 0.
+
+    Raises:
+        InvalidDataError: the object is broken, or has fewer rows.
+    """
+    try:
+        with pq.ParquetFile(filesystem.open_input_file(f"{location.bucket}/{location.key}")) as file:
+            before = 0
+            for index in range(file.metadata.num_row_groups):
+                rows = file.metadata.row_group(index).num_rows
+                if row < before + rows:
+                    group = file.read_row_group(index)
+                    return ParquetRow(index, file.metadata.num_row_groups, group.slice(row - before, 1))
+                before += rows
+    except (OSError, pa.ArrowException) as error:
+        message = f"Row {row} of {location} cannot be read: {error}."
+        raise InvalidDataError(message, fix="deliver it again from the source backup") from error
+    message = f"{location} has {before} rows, so it has no row {row}."
+    raise InvalidDataError(message, fix="deliver it again from the source backup")
