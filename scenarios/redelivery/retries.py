@@ -18,7 +18,8 @@ REQUIRED: Final[Mapping[tuple[str, str], int]] = {
     **{("Invoke", kind): 4 for kind in function.CALL_FAULTS},
     **{("Invoke", kind): 1 for kind in function.ANSWER_FAULTS},
 }
-"""Operation and kind -> so many faults a run must have had: a run without them has shown nothing."""
+"""Operation and kind -> so many faults a run of `FULL` records must have had: one without them has shown nothing."""
+FULL: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,15 @@ class Tally:
     required: int
 
 
-def tallies(journal: Iterable[Line]) -> list[Tally]:
-    """How often each kind of fault was injected; kinds that were not are there too."""
+def tallies(journal: Iterable[Line], records: int) -> list[Tally]:
+    """How often each kind of fault was injected; kinds that were not are there too.
+
+    Args:
+        journal: of a run.
+        records: that were put. Fewer than `FULL` make fewer calls, and fewer faults are required.
+    """
     injected = Counter((line["operation"], line["fault"]) for line in journal if line["fault"])
-    return [Tally(*kind, injected[kind], required) for kind, required in REQUIRED.items()]
+    return [Tally(*kind, injected[kind], required * min(records, FULL) // FULL) for kind, required in REQUIRED.items()]
 
 
 def too_few(counted: Iterable[Tally]) -> Iterator[str]:
@@ -49,8 +55,8 @@ def too_few(counted: Iterable[Tally]) -> Iterator[str]:
     for tally in counted:
         if tally.injected < tally.required:
             yield (
-                f"only {tally.injected} of {tally.operation} were {tally.kind}, {tally.required} are needed to show "
-                "anything: put more records"
+                f"only {tally.injected} calls of {tally.operation} were {tally.kind}, "
+                f"{tally.required} are needed to show anything"
             )
 
 

@@ -73,7 +73,7 @@ class Redelivery(DeclaredScenario):
         "PutRecords, GetRecords, PutObject and the function fail on a seeded schedule; every record is accounted for"
     )
     delivery_streams = ("redelivery",)
-    default_records = 20_000
+    default_records = retries.FULL
 
     def __init__(self) -> None:
         super().__init__(Path(__file__).parent)
@@ -108,7 +108,7 @@ class Redelivery(DeclaredScenario):
         met = batches(journal, number_of_retries)
         fates = {record.id: fate(record.data, f"{record.sequence_number}000000", met) for record in held}
         data = {record.id: record.data for record in held}
-        tallies = retries.tallies(journal)
+        tallies = retries.tallies(journal, len(workload))
         problems = [
             *retries.too_few(tallies),
             *checks.stream(held, (record.data for record in workload.records())),

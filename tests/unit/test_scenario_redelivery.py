@@ -155,7 +155,7 @@ def test_a4_8_to_a4_12_the_transform_does_with_every_plan_what_the_oracle_says(s
     for number, (outcome, detail) in ends.items():
         must = fate(records[int(number) - 100_000].data, f"{number}000000", met)
         assert (outcome, detail) == (must.outcome, must.line or must.said)
-    counted = retries.tallies(faults.journal.lines)
+    counted = retries.tallies(faults.journal.lines, retries.FULL)
     assert not [said for said in retries.too_few(counted) if "Invoke" in said]
 
 
@@ -361,18 +361,19 @@ def test_b7_shards_that_are_not_read_on_are_noticed(calls: list[Line], said: str
 
 @given(st.data())
 def test_a_run_with_too_few_faults_of_any_kind_fails(data: st.DataObject) -> None:
-    enough = [replace(tally, injected=tally.required) for tally in retries.tallies([])]
+    enough = [replace(tally, injected=tally.required) for tally in retries.tallies([], retries.FULL)]
     assert Verdict(enough, {}).equal
     at = data.draw(st.integers(0, len(enough) - 1))
     less = [replace(tally, injected=tally.injected - (place == at)) for place, tally in enumerate(enough)]
     assert not Verdict(less, {}).equal
     (said,) = retries.too_few(less)
-    assert "put more records" in said
+    assert "are needed to show anything" in said
+    assert {tally.required for tally in retries.tallies([], 300)} == {0}
 
 
 def test_a_verdict_names_every_kind() -> None:
     journal: list[Line] = [{"operation": "PutObject", "fault": "reset-after"}]
-    verdict = Verdict(retries.tallies(journal), {"PutObject": 3})
+    verdict = Verdict(retries.tallies(journal, 336_776), {"PutObject": 3})
     assert verdict.table().row_count == len(retries.REQUIRED)
     described = verdict.to_json()
     assert {"operation": "PutObject", "kind": "reset-after", "injected": 1} in described["faults"]
