@@ -142,12 +142,48 @@ def lambda_handler(event, context):
 """
 
 
+ENDPOINT = """
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from infra.embedded.target import EmbeddedTarget
+from infra.environment import environment
+from scenarios.redelivery.handler import lambda_handler
+
+class Lambda(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        answer = json.dumps(lambda_handler(event, None)).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+    def log_message(self, *args):
+        pass
+
+class LambdaIsAnEndpoint(EmbeddedTarget):
+    name = "lambda-endpoint"
+    runs_handlers_in_process = False
+    @contextmanager
+    def started(self):
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Lambda)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with super().started():
+            with environment({"AWS_ENDPOINT_URL_LAMBDA": f"http://127.0.0.1:{server.server_port}"}):
+                yield self
+        server.shutdown()
+"""
+
+
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with scenarios that go wrong, found as any installed scenario is."""
+    """A folder with scenarios that go wrong and a target, found as installed ones are."""
     folder = tmp_path_factory.mktemp("broken")
     (folder / "broken_scenarios.py").write_text(BROKEN)
     (folder / "leaking.py").write_text(LEAKING)
+    (folder / "lambda_endpoint.py").write_text(ENDPOINT)
     info = folder / "broken_scenarios-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-scenarios\nVersion: 1.0\n")
@@ -157,7 +193,8 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "fails-too-seldom": "seldom",
     }  # fmt: skip
     points = "".join(f"{name} = broken_scenarios:{attribute}\n" for name, attribute in names.items())
-    (info / "entry_points.txt").write_text(f"[hydrant.scenarios]\n{points}")
+    targets = "lambda-endpoint = lambda_endpoint:LambdaIsAnEndpoint\n"
+    (info / "entry_points.txt").write_text(f"[hydrant.scenarios]\n{points}[hydrant.targets]\n{targets}")
     return folder
 
 
@@ -207,6 +244,13 @@ def test_redelivery_adds_up_whatever_the_order_of_the_faults(seed: str) -> None:
     repeated = sum(line["operation"] == "Invoke" and line["number"] > 1 for line in noted)
     last = json.loads(Path(document["folder"], "run.json").read_text())["samples"][-1]["stages"]
     assert 0 < last["transform"]["retries"] <= repeated
+
+
+def test_where_lambda_is_an_endpoint_the_proxy_fails_its_calls(broken: Path) -> None:
+    status, document, said = run("redelivery", "--target", "lambda-endpoint", python_path=broken)
+    assert (status, document["problems"]) == (0, []), said
+    invoked = {each["kind"]: each["injected"] for each in document["query"]["faults"] if each["operation"] == "Invoke"}
+    assert min(invoked.values()) > 0
 
 
 @pytest.mark.parametrize(
