@@ -5,7 +5,7 @@ UV_VERSION = 0.13.9
 UV = .venv-tools/bin/uv
 HYDRANT = .venv/bin/hydrant
 
-.PHONY: setup run test test-integration lint bench soak soak-reshard clean
+.PHONY: setup run test test-integration test-docker lint bench soak soak-reshard clean
 
 setup: .venv/.locked
 	.venv/bin/python -m pipelines.runtime.prism
@@ -30,6 +30,10 @@ test: setup lint
 test-integration: setup
 	.venv/bin/python -m pytest tests/integration
 
+# Transform functions in containers of AWS's Lambda image, and the debugger in Docker: needs Docker.
+test-docker: setup
+	.venv/bin/python -m pytest tests/docker
+
 lint: .venv/.locked
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -39,6 +43,16 @@ lint: .venv/.locked
 bench: setup
 	$(HYDRANT) bench convert
 	$(HYDRANT) bench path
+
+# The page that a run leaves, looked at in headless Chromium; `make screenshot` also takes the README's picture anew.
+.PHONY: test-browser screenshot
+test-browser: setup
+	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; fi
+	.venv/bin/python -m pytest tests/browser
+
+screenshot: export HYDRANT_SCREENSHOT = docs/images/report.png
+screenshot: test-browser
 
 soak: setup
 	.venv/bin/python tests/soak/many_runs.py

@@ -4,13 +4,24 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 from localstack_client import config as localstack
 
 from infra.environment import environment
 from pipelines.runtime.errors import ConfigurationError, EndpointDownError
 from pipelines.runtime.processes import Child
+
+_START: Final = "`docker compose --profile keep up --wait keep` starts it; without Docker run with --target embedded"
+
+_BESIDE: Final = {
+    "AWS_ENDPOINT_URL_FIREHOSE": ("http://localhost:4567", "/moto-api/"),
+    "AWS_ENDPOINT_URL_GLUE": ("http://localhost:4567", "/moto-api/"),
+    "AWS_ENDPOINT_URL_LAMBDA": ("http://localhost:9001", "/health"),
+}
+"""What `docker compose --profile keep up` has besides LocalStack: where it is, and what answers only there."""
 
 
 class _Running:
@@ -24,13 +35,16 @@ class _Running:
 
 
 class LocalStackTarget(_Running):
-    """LocalStack, where localstack-client looks for it. Its free image has no Glue: AWS_ENDPOINT_URL_GLUE names one.
+    """LocalStack, where localstack-client looks for it, with what docker-compose.yml has beside it.
+
+    LocalStack's free image has no Glue and runs no function without a Docker socket, and its Firehose delivers on its
+    own. AWS_ENDPOINT_URL_GLUE, _FIREHOSE and _LAMBDA name others; where they are not set, those of docker-compose.yml
+    are taken if they answer. Without a Lambda, handlers are called in this process.
 
     Implements `pipelines.cli.plugins.Target`.
     """
 
     name = "localstack"
-    runs_handlers_in_process = True  # the free image runs no function without a Docker socket
 
     @contextmanager
     def started(self) -> Iterator["LocalStackTarget"]:
@@ -51,7 +65,7 @@ class LocalStackTarget(_Running):
             socket.create_connection(address, timeout=3).close()
         except OSError as error:
             message = f"Nothing answers at {endpoint}, where LocalStack should be."
-            raise EndpointDownError(message, fix="start LocalStack, or run with --target embedded") from error
+            raise EndpointDownError(message, fix=_START) from error
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
         self.env = {
             "AWS_ENDPOINT_URL": endpoint,
@@ -60,8 +74,20 @@ class LocalStackTarget(_Running):
             "AWS_ACCESS_KEY_ID": os.environ.get("AWS_ACCESS_KEY_ID", "test"),
             "AWS_SECRET_ACCESS_KEY": os.environ.get("AWS_SECRET_ACCESS_KEY", "test"),
         }
+        for name, (default, path) in _BESIDE.items():
+            if os.environ.get(name) or _answers(default + path):
+                self.env[name] = os.environ.get(name) or default
+        self.runs_handlers_in_process = "AWS_ENDPOINT_URL_LAMBDA" not in self.env
         with environment(self.env):
             yield self
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=3) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 class AwsTarget(_Running):

@@ -96,12 +96,12 @@ def _is_text(text: str) -> bool:
     return True
 
 
-def batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """Cuts `records` into PutRecords requests of at most 500 entries and 10 MiB with their keys (B2), in order."""
+def batches(records: Iterable[Record], most: int = MAX_ENTRIES) -> Iterator[list[Record]]:
+    """Cuts `records` into PutRecords requests of at most `most` entries and 10 MiB with their keys (B2), in order."""
     batch: list[Record] = []
     size = 0
     for record in records:
-        if batch and (len(batch) == MAX_ENTRIES or size + record.size > MAX_REQUEST_BYTES):
+        if batch and (len(batch) == most or size + record.size > MAX_REQUEST_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(record)

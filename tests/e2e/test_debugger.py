@@ -56,7 +56,7 @@ def free_port() -> int:
 @pytest.mark.timeout(2 * DEADLINE_S)
 def test_a_breakpoint_in_the_buffer_and_one_in_the_handler_stop_the_run_which_then_ends_well(tmp_path: Path) -> None:
     breakpoints = {
-        BUFFER: line_of(BUFFER, "before = _read(fill)"),
+        BUFFER: line_of(BUFFER, "after = before.add(chunk"),
         HANDLER: line_of(HANDLER, 'flight = json.loads(base64.b64decode(record["data"]))'),
     }
     local = {BUFFER: "chunk.records > 0 and key", HANDLER: "record['recordId']"}
