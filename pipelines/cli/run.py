@@ -137,6 +137,7 @@ class _Run:
                 folder=self.folder,
                 show=show,
                 seconds=lambda: self.clock.monotonic_s() - self.started_s,
+                clock=self.clock,
             )
         if not self.quiet:
             _print(report, self.console)
@@ -189,7 +190,7 @@ def _print(report: Any, console: Console) -> None:
     first = "" if report.first_object_s is None else f", the first object after {report.first_object_s:.1f} s"
     adds_up = "[green]It adds up.[/]" if report.passed else "[red]It does not add up.[/]"
     console.print(f"{report.seconds:.1f} s{first}. {adds_up}")
-    left = f"Left in {report.folder}: `hydrant trace` follows one record of it."
+    left = f"Left in {report.folder}: report.html; `hydrant trace` follows one record of it."
     console.print(left, soft_wrap=True, highlight=False, markup=False)
 
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 from pipelines.kinesis.put import Placed, Record
 from pipelines.lake.catalog import get_table
 from pipelines.runtime.aws import client
-from pipelines.runtime.clock import Clock, SystemClock
+from pipelines.runtime.clock import Clock
 from pipelines.runtime.errors import InvalidDataError, NotFoundError
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ class PutLog:
         clock: says when a request was answered.
     """
 
-    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+    def __init__(self, folder: Path, clock: Clock) -> None:
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         self._writer = pa.ipc.new_stream(str(folder / PUT), PUT_SCHEMA, options=options)
-        self._clock = clock or SystemClock()
+        self._clock = clock
 
     def add(self, records: Sequence[Record], placed: Sequence[Placed]) -> None:
         """The records of one request, and where each went."""
@@ -77,7 +77,9 @@ class PutLog:
         self._writer.close()
 
 
-def keep_streams(folder: Path, scenario: str, target: str, stream: str, jobs: "Mapping[str, DeliveryJob]") -> None:
+def keep_streams(
+    folder: Path, scenario: str, target: str, stream: str, jobs: "Mapping[str, DeliveryJob]", began_ms: int
+) -> None:
     """Writes `streams.json`.
 
     Args:
@@ -86,6 +88,7 @@ def keep_streams(folder: Path, scenario: str, target: str, stream: str, jobs: "M
         target: its name.
         stream: the Kinesis stream that all delivery streams read.
         jobs: by delivery stream.
+        began_ms: when the run began, ms since the epoch.
     """
     described = {}
     for name, job in jobs.items():
@@ -95,7 +98,14 @@ def keep_streams(folder: Path, scenario: str, target: str, stream: str, jobs: "M
             table = get_table(client("glue"), conversion.schema.database_name, conversion.schema.table_name)
         described[name] = {"config": asdict(job.config), "table": table}
     where = {name: value for name, value in sorted(os.environ.items()) if name.startswith(_WHERE)}
-    kept = {"scenario": scenario, "target": target, "stream": stream, "where": where, "delivery_streams": described}
+    kept = {
+        "scenario": scenario,
+        "target": target,
+        "began_ms": began_ms,
+        "stream": stream,
+        "where": where,
+        "delivery_streams": described,
+    }
     (folder / STREAMS).write_text(json.dumps(kept, default=str), encoding="utf-8")
 
 
@@ -107,6 +117,7 @@ class RunFolder:
         path: of the folder.
         scenario: which one ran.
         target: where.
+        began_ms: when the run began, ms since the epoch.
         stream: the Kinesis stream.
         where: environment variables that say where the services were.
         delivery_streams: by name its "config", as `DeliveryStreamConfig` names things, and its Glue "table" or None.
@@ -115,6 +126,7 @@ class RunFolder:
     path: Path
     scenario: str
     target: str
+    began_ms: int
     stream: str
     where: Mapping[str, str]
     delivery_streams: Mapping[str, Mapping[str, Any]]

@@ -13,18 +13,22 @@ import apache_beam as beam
 from pipelines.cli.job import DeliveryJob, load
 from pipelines.cli.live import Snapshot
 from pipelines.cli.plugins import Scenario, Target
-from pipelines.cli.run_folder import LEDGER, RUN, PutLog, keep_streams
+from pipelines.cli.report.data import gather
+from pipelines.cli.report.page import page
+from pipelines.cli.run_folder import LEDGER, REPORT, RUN, PutLog, keep_streams
 from pipelines.firehose.cloudwatch import flush_all
 from pipelines.firehose.invoke import BotoInvoker
 from pipelines.firehose.ledger import Delivery, RecordId, account, read_ledger
 from pipelines.kinesis import StopFile
-from pipelines.kinesis.put import batches, put_records
+from pipelines.kinesis.put import MAX_ENTRIES, batches, put_records
 from pipelines.runtime.aws import aws_errors, client
+from pipelines.runtime.clock import Clock
 from pipelines.runtime.errors import ConfigurationError
 from pipelines.runtime.launch import run_pipeline
 from pipelines.runtime.options import HydrantOptions
 
 _PRODUCER_ENDS_WITHIN_S: Final = 5.0
+_CALLS: Final = 40
 _OBSERVED: Final = "observed"
 
 
@@ -125,7 +129,7 @@ class _Producer(threading.Thread):
     def _put(self) -> None:
         kinesis = client("kinesis")
         ends: dict[str, str] = {}
-        for batch in batches(self._workload.records()):
+        for batch in batches(self._workload.records(), _batch(len(self._workload))):
             if self._cancelled.is_set():
                 return
             places = put_records(kinesis, self._stream, batch)
@@ -137,6 +141,11 @@ class _Producer(threading.Thread):
         self._stop_file.write(ends)
 
 
+def _batch(records: int) -> int:
+    """How many to put with a call: few of a small workload, so that it takes long enough to see, and to disturb."""
+    return max(1, min(MAX_ENTRIES, records // _CALLS))
+
+
 def _refuse_leftovers(bucket: str) -> None:
     with aws_errors(f"S3 bucket {bucket}"):
         if client("s3").list_objects_v2(Bucket=bucket, MaxKeys=1).get("KeyCount"):
@@ -145,7 +154,7 @@ def _refuse_leftovers(bucket: str) -> None:
             raise ConfigurationError(message, fix=fix)
 
 
-def run_scenario(
+def run_scenario(  # noqa: PLR0913 - what differs from run to run
     scenario: Scenario,
     target: Target,
     *,
@@ -155,6 +164,7 @@ def run_scenario(
     folder: Path,
     show: Callable[[Progress, float], None],
     seconds: Callable[[], float],
+    clock: Clock,
 ) -> Report:
     """Runs `scenario` on a target that has started, and accounts for every record.
 
@@ -167,6 +177,7 @@ def run_scenario(
         folder: for what the run leaves; it exists.
         show: called about five times a second with the progress and the seconds since the start.
         seconds: since the start of the run.
+        clock: says when that was.
 
     Raises:
         HydrantError: anything that keeps the run from ending.
@@ -177,12 +188,12 @@ def run_scenario(
     invoker = scenario.invoker if target.runs_handlers_in_process else BotoInvoker
     jobs = {name: load(name, invoker, cloudwatch=options.cloudwatch) for name in scenario.delivery_streams}
     stream = _source_of(jobs)
-    keep_streams(folder, scenario.name, target.name, stream, jobs)
+    keep_streams(folder, scenario.name, target.name, stream, jobs, clock.now_ms() - round(seconds() * 1000))
     for bucket in {job.config.destination.bucket for job in jobs.values()}:
         _refuse_leftovers(bucket)
     with tempfile.TemporaryDirectory(prefix="hydrant-", ignore_cleanup_errors=True) as own:
         stop_file = StopFile(f"{own}/ends.json")
-        producer = _Producer(stream, workload, stop_file, progress, PutLog(folder))
+        producer = _Producer(stream, workload, stop_file, progress, PutLog(folder, clock))
 
         def tick(snapshot: Snapshot) -> None:
             progress.note(snapshot, seconds())
@@ -209,6 +220,7 @@ def run_scenario(
     report = Report(deliveries, verdict, folder, seconds(), progress.first_object_s, progress.put_s)
     described = report.to_json() | {"scenario": scenario.name, "seed": seed, "samples": progress.samples}
     (folder / RUN).write_text(json.dumps(described, default=str), encoding="utf-8")
+    (folder / REPORT).write_text(page(gather(report, seed, progress.samples)), encoding="utf-8")
     return report
 
 

@@ -10,6 +10,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,18 @@ def test_a_failed_record_is_a_line_of_its_error_object(
     screen = kept.says(record["SequenceNumber"])
     assert code in screen
     assert_on_screen(kept, traced)
+
+
+def test_the_report_of_the_run_shows_what_failed(kept: Kept) -> None:
+    """Twelve records fail, and so many are shown."""
+    (folder,) = kept.runs.iterdir()
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    shown = [unescape(each) for each in re.findall(r"<td><code>(.*?)</code></td>", html, flags=re.DOTALL)]
+    failed = [record["Data"] for record in kept.records if outcome_of(record["Data"]) == "processing-failed"]
+    assert len(shown) == 12
+    for data in failed:
+        text = data[:400].decode("utf-8", "backslashreplace").rstrip("\n") or "(empty)"
+        assert text in shown
 
 
 def test_a_condition_finds_the_flight_whose_number_is_text(kept: Kept) -> None:

@@ -111,6 +111,7 @@ def folder_of(path: Path, names: Sequence[str] = ("one",), *, backup: bool = Fal
     described = {
         "scenario": "flights",
         "target": "embedded",
+        "began_ms": 0,
         "stream": "s",
         "where": where,
         "delivery_streams": streams,
