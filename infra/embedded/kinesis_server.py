@@ -156,16 +156,15 @@ def main() -> None:
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--account", default="000000000000")
     options = parser.parse_args()
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # in every thread that follows, so that none but this one takes them
     kinesis = Kinesis(SystemClock(), options.region, options.account, limited=options.limits == "aws")
     server = Server(kinesis, options.host, options.port)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     described = {"service": "kinesis", "port": server.port, "endpoint": f"http://{options.host}:{server.port}"}
     sys.stdout.write(json.dumps(described) + "\n")
     sys.stdout.flush()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    stop.wait()
+    signal.sigwait(ends)
     server.close()
 
 

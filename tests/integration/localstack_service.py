@@ -16,8 +16,9 @@ from differences import IMAGE
 from pipelines.runtime.processes import Child
 
 _DEFAULT: Final = "http://localhost:4566"
+_SERVICES: Final = ("cloudwatch", "firehose", "kinesis", "s3")
 _SETTINGS: Final = {
-    "SERVICES": "kinesis",
+    "SERVICES": ",".join(_SERVICES),
     "KINESIS_LATENCY": "0",  # ms until a stream is ACTIVE: 500 by default
     "KINESIS_SHARD_LIMIT": "10000",
     "LS_LOG": "error",
@@ -26,8 +27,8 @@ _START_S: Final = 240.0
 
 
 @contextmanager
-def localstack_kinesis() -> Iterator[str]:
-    """The endpoint of a LocalStack with Kinesis.
+def running_localstack() -> Iterator[str]:
+    """The endpoint of a LocalStack with the services that the product needs, but for Glue: the free image has none.
 
     The one at $LOCALSTACK_ENDPOINT if that is set, else the one at localhost:4566 if it answers, else a container.
 
@@ -35,10 +36,13 @@ def localstack_kinesis() -> Iterator[str]:
         RuntimeError: there is none, and none can be started; the message says what to do.
     """
     named = os.environ.get("LOCALSTACK_ENDPOINT", "")
-    if named and not _has_kinesis(named):
-        message = f"LOCALSTACK_ENDPOINT is {named}, where no LocalStack with Kinesis answers. Start one: {_command()}"
+    if named and not _is_complete(named):
+        message = (
+            f"LOCALSTACK_ENDPOINT is {named}, where no LocalStack with {', '.join(_SERVICES)} answers. "
+            f"Start one: {_command()}"
+        )
         raise RuntimeError(message)
-    found = named or (_DEFAULT if _has_kinesis(_DEFAULT) else "")
+    found = named or (_DEFAULT if _is_complete(_DEFAULT) else "")
     if found:
         yield found
     else:
@@ -70,20 +74,20 @@ def _wait_until_ready(child: Child, name: str) -> str:
         child.check()
         published = (_docker("port", name, "4566/tcp") or "").splitlines()
         endpoint = f"http://{published[0]}" if published else ""
-        if endpoint and _has_kinesis(endpoint):
+        if endpoint and _is_complete(endpoint):
             return endpoint
         time.sleep(0.5)
     message = f"LocalStack is not ready after {_START_S:.0f} s. Look at it: docker logs {name}"
     raise RuntimeError(message)
 
 
-def _has_kinesis(endpoint: str) -> bool:
+def _is_complete(endpoint: str) -> bool:
     try:
         with urllib.request.urlopen(f"{endpoint}/_localstack/health", timeout=5) as answer:
             services = json.load(answer)["services"]
     except (OSError, ValueError, KeyError):
         return False
-    return services.get("kinesis", "disabled") != "disabled"
+    return all(services.get(service, "disabled") in {"available", "running"} for service in _SERVICES)
 
 
 def _docker(*arguments: str) -> str | None:

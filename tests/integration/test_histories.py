@@ -16,7 +16,7 @@ from compare import differences
 from differences import ROWS, explanation, table
 from directed import AGREED, DIRECTED
 from histories import SEEDS, history
-from localstack_service import localstack_kinesis
+from localstack_service import running_localstack
 from player import Outcome, client, play
 from steps import Moment, Named, Step
 from visible import UNSAID, visible
@@ -208,6 +208,6 @@ def test_without_localstack_and_docker_the_command_that_starts_it_is_named(
     monkeypatch.setenv("LOCALSTACK_ENDPOINT", named)
     with (
         pytest.raises(RuntimeError, match=r"docker run --rm -p 127\.0\.0\.1:4566:4566 .*localstack/localstack:4"),
-        localstack_kinesis(),
+        running_localstack(),
     ):
         pass

@@ -23,7 +23,7 @@ def start(*arguments: str) -> tuple["subprocess.Popen[str]", dict[str, Any]]:
 
 def stop(process: "subprocess.Popen[str]", how: signal.Signals) -> None:
     process.send_signal(how)
-    said, _ = process.communicate(timeout=10)
+    said, _ = process.communicate(timeout=60)
     assert (process.returncode, said) == (0, "")
 
 
