@@ -186,6 +186,9 @@ def _columns(body: bytes, shard_id: str) -> Answer:
     """
     one_block = pj.ReadOptions(use_threads=False, block_size=len(body) + 1)
     answer = pj.open_json(pa.BufferReader(body), one_block, _PARSE).read_next_batch()
+    if answer.column("Records").null_count:
+        message = "the member Records is missing"
+        raise pa.ArrowInvalid(message)
     records = answer.column("Records").values
     rest = _rest(answer.drop_columns("Records").to_pylist()[0])
     size = len(records)

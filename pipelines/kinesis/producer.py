@@ -201,6 +201,8 @@ class Producer:
                 self._back_off(lane, refused, len(entries), now_s)
             else:
                 lane.failures = 0
+            if lane.is_empty:  # what is put next is not to blame for what was given up before
+                lane.failing_since_s, lane.failures = None, 0
 
     def take_written(self) -> Written:
         """The records written since the last time."""

@@ -98,6 +98,7 @@ class Sender:
         """
         while not self._producer.is_idle:
             self._step()
+        self._unanswered_since_s = None  # what comes next has its own time to be answered in
 
     def take_latencies_ms(self) -> list[int]:
         """How long each answered call took, since the last time."""
@@ -196,10 +197,21 @@ class Sender:
         give_up_s = self._clock.monotonic_s() + self._retry_s
         limit_s = _LIST_BACKOFF_S
         while self._clock.monotonic_s() < give_up_s:
-            with suppress(TransientError), aws_errors(self._what):
-                return call()
+            with suppress(TransientError):
+                return self._with_credentials(call)
             self._clock.sleep(random.uniform(0, limit_s))
             limit_s *= 2
+        return self._with_credentials(call)
+
+    def _with_credentials(self, call: Callable[[], Any]) -> Any:
+        """The result of `call`, made again with a newer client where AWS refuses the credentials of the one at hand."""
+        asked_s = self._clock.monotonic_s()
+        try:
+            with aws_errors(self._what):
+                return call()
+        except CredentialsError:
+            if not self._has_renewed(asked_s):
+                raise
         with aws_errors(self._what):
             return call()
 

@@ -128,6 +128,17 @@ def test_a_body_that_arrow_does_not_read_is_read_record_by_record(indent):
     assert answer.page["data"].to_pylist() == [b"a\nb"] * 3
 
 
+@pytest.mark.parametrize("pay_bytes", [0, decode.COLUMNS_PAY_BYTES], ids=["columns", "rows"])
+@pytest.mark.parametrize("lost", ["gone", "null"])
+def test_an_answer_that_lost_its_records_is_spoiled_whatever_its_size(monkeypatch, pay_bytes, lost):
+    monkeypatch.setattr(decode, "COLUMNS_PAY_BYTES", pay_bytes)
+    body = body_of([("17", b"a", "key", 1_700_000_000_123)])
+    body |= {"Records": None} if lost == "null" else {"Record5": body.pop("Records")}
+    answer = decode_answer({BODY: json.dumps(body).encode()}, SHARD)
+    assert answer.spoiled is not None
+    assert answer.page is None
+
+
 def test_b8_the_columns_are_what_decides_of_a_large_answer(monkeypatch):
     monkeypatch.setattr(decode, "make_page", None)
     body = body_of([("17", b"a" * n, "key", 1_700_000_000_123) for n in range(700)])

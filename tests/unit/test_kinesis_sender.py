@@ -233,6 +233,32 @@ def test_credentials_may_expire_again_and_again():
     assert [client.stored for client in clients] == [[], [b"0"], [b"1"], [b"2"]]
 
 
+@pytest.mark.parametrize("call", ["list_shards", "describe_stream_summary"])
+def test_credentials_that_have_expired_before_the_first_call_are_read_anew(call):
+    expired = [client_error("ExpiredTokenException", call)]
+    first, second = Client(**{call: expired * 9}), Client()
+    sink = Sink(first, renew=lambda: second)
+    assert sink.put(Record(b"1", "a")) == []
+    assert (first.names().count(call), first.stored, second.stored) == (1, [], [b"1"])
+    with pytest.raises(CredentialsError):
+        Sink(Client(**{call: expired * 9})).put(Record(b"1", "a"))  # nobody has others
+
+
+@pytest.mark.parametrize("retry_s", [tenths / 10 for tenths in range(1, 80)])
+def test_b2_what_was_given_up_does_not_count_against_what_is_put_much_later(retry_s):
+    """The first record is given up in calls of its own, of which the shard took nothing; it had waited longer."""
+    code = "ProvisionedThroughputExceededException"
+    client = Client(refuses=lambda entry: code if entry["Data"] == b"bad" else None)
+    sink = Sink(client, retry_s=retry_s)
+    (failed,) = sink.put(Record(b"bad", "a", "0"), Record(b"good", "b", "1"))
+    assert failed.record.data == b"bad"
+    sink.clock.advance(600)
+    tries = iter([code])
+    client.refuses = lambda entry: next(tries, None)
+    assert sink.put(*(Record(b"%d" % number, "a", "0") for number in range(3))) == []
+    assert client.stored == [b"good", b"0", b"1", b"2"]
+
+
 def test_listing_shards_is_tried_again_for_the_retry_budget(monkeypatch):
     monkeypatch.setattr(senders.random, "uniform", lambda low, high: high)
     throttle = client_error("LimitExceededException", "ListShards")
