@@ -92,7 +92,12 @@ class StreamService:
             arguments |= {"ShardIteratorType": "AT_SEQUENCE_NUMBER", "StartingSequenceNumber": position.sequence_number}
         if position.type == "AT_TIMESTAMP":
             arguments["Timestamp"] = datetime.fromtimestamp(position.timestamp_ms / 1000, UTC)
-        return self._call(lambda: str(self._kinesis.get_shard_iterator(**self._named, **arguments)["ShardIterator"]))
+
+        def ask() -> str:
+            with aws_errors(f"shard {shard_id} of {self._what}"):  # what is missing may be the shard alone
+                return str(self._kinesis.get_shard_iterator(**self._named, **arguments)["ShardIterator"])
+
+        return self._call(ask)
 
     def get(self, shard_id: str, iterator: str, limit: int | None = None) -> Answer:
         """One GetRecords call (B8), for at most `limit` records."""

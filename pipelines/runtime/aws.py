@@ -208,9 +208,9 @@ def _from_response(error: ClientError, what: str) -> errors.HydrantError:
     message = str(error.response.get("Error", {}).get("Message", "")) or str(error)
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code == "ExpiredIteratorException":
-        return errors.ExpiredIteratorError(message)
+        return errors.ExpiredIteratorError(f"{what}: {code}: {message}")
     if code == "ExpiredNextTokenException":
-        return errors.ExpiredNextTokenError(message)
+        return errors.ExpiredNextTokenError(f"{what}: {code}: {message}")
     if code in _THROTTLES or status == 429:
         return errors.ThrottledError(f"{what} is throttled ({code}): {message}", fix="wait, or raise the limit")
     if code in _MISSING:

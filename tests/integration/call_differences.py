@@ -117,11 +117,19 @@ ROWS: Final = (
     ),
     Row(
         "any-sequence-number",
-        (LOCALSTACK, MOTO),
+        (MOTO,),
         "Kinesis GetShardIterator",
         "InvalidArgumentException for a StartingSequenceNumber that did not come from this stream (BC)",
         "an iterator",
         "the reader compares the first record that comes with the one it asked for",
+    ),
+    Row(
+        "strange-sequence-number-is-not-found",
+        (LOCALSTACK,),
+        "Kinesis GetShardIterator",
+        "InvalidArgumentException for a StartingSequenceNumber that did not come from this stream (BC)",
+        "ResourceNotFoundException; an iterator, where the shard has no record yet",
+        "the product ends with NotFoundError, which says of what",
     ),
     Row(
         "iterators-for-ever",

@@ -6,10 +6,8 @@ from typing import Any
 
 from call_fixtures import unique
 
-from pipelines.runtime.errors import HydrantError
-
 ROOT = Path(__file__).parents[2]
-SCENARIOS = ("flights", "redelivery", "reshard", "weblogs")
+SCENARIOS = sorted(folder.parent.name for folder in (ROOT / "scenarios").glob("*/aws"))
 _NAMED = ("StreamName", "DeliveryStreamName", "Bucket", "DatabaseName", "KinesisStreamARN", "BucketARN")
 
 
@@ -34,11 +32,6 @@ def declare(folder: Path, **calls: dict[str, Any]) -> Path:
     for number, (call, request) in enumerate(calls.items()):
         (folder / f"{10 + number}-{call.replace('__', '.')}.json").write_text(json.dumps(request))
     return folder
-
-
-def told(error: HydrantError) -> str:
-    """The message, and AWS's own behind it."""
-    return f"{error} | {error.__cause__} | {getattr(error.__cause__, '__cause__', None)}"
 
 
 def _renamed(value: Any, suffix: str, name: str = "") -> Any:

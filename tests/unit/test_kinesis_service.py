@@ -104,6 +104,13 @@ def test_other_errors_renew_nothing(stream, clock):
     assert renew.made == []
 
 
+def test_a_shard_that_there_is_not_is_what_the_error_speaks_of(stream, clock):
+    stream.faults = [client_error("ResourceNotFoundException", "GetShardIterator")]
+    with pytest.raises(NotFoundError, match=r"^shard shardId-9 of Kinesis stream flights does not exist") as missing:
+        StreamService("flights", stream, clock=clock).iterator("shardId-9", TRIM_HORIZON)
+    assert "aws kinesis list-streams" in missing.value.fix
+
+
 # Lists of shards.
 
 

@@ -77,9 +77,13 @@ def test_each_error_has_its_class_its_subject_and_a_fix(error: Exception, kind: 
         assert "AWS says so" in ours.message
 
 
-def test_an_expired_iterator_and_a_refused_request_keep_awss_message() -> None:
+def test_an_expired_iterator_and_a_refused_request_keep_awss_code_and_message() -> None:
     expired = translate(answered("ExpiredIteratorException", message="Iterator expired."), "stream flights")
-    assert (type(expired), expired.message) == (errors.ExpiredIteratorError, "Iterator expired.")
+    assert type(expired) is errors.ExpiredIteratorError
+    assert expired.message == "stream flights: ExpiredIteratorException: Iterator expired."
+    expired = translate(answered("ExpiredNextTokenException", message="Token expired."), "stream flights")
+    assert type(expired) is errors.ExpiredNextTokenError
+    assert expired.message == "stream flights: ExpiredNextTokenException: Token expired."
     refused = translate(answered("InvalidArgumentException", message="ShardId is odd"), "stream flights")
     assert type(refused) is errors.ConfigurationError
     assert refused.message == "stream flights: InvalidArgumentException: ShardId is odd"
