@@ -1,0 +1,1 @@
+"""Windowed anomaly scores: Kinesis Data Analytics' functions on event time. `scoring.py` is the graph on one screen."""
