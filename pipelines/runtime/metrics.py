@@ -12,7 +12,7 @@ from apache_beam.metrics.metricbase import Counter, Distribution, Gauge
 NAMESPACE: Final = "hydrant."
 STAGES: Final = (
     "source", "dedup", "batch", "transform", "convert", "buffer", "deliver",
-    "error_buffer", "errors", "backup_buffer", "backup", "put",
+    "error_buffer", "errors", "backup_buffer", "backup", "rows", "score", "put",
 )  # fmt: skip
 
 
