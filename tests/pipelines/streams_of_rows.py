@@ -4,15 +4,17 @@ Each is run on Prism and on Beam's own TestStream runner (`DirectRunner`): their
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.test_stream import TestStream
 from apache_beam.transforms.window import TimestampedValue
+from stand_ins import Run
 
 from pipelines.analytics.rows import rows_schema
 from pipelines.analytics.scoring import ScoreRows
@@ -105,3 +107,13 @@ def scored(script: Script | Sequence[pa.RecordBatch], transform: ScoreRows, seen
             batches | f"Log {name}" >> beam.ParDo(LogBatches(str(seen.folder / f"{name}.jsonl")))
 
     return build
+
+
+def run_on(runner: str, build: Callable[[beam.Pipeline], None]) -> None:
+    """Runs a pipeline to its end on "prism", or on "direct": Beam's runner in this process, with one worker."""
+    if runner == "direct":
+        pipeline = beam.Pipeline(options=PipelineOptions(["--runner=DirectRunner", "--streaming"]))
+        build(pipeline)
+        pipeline.run().wait_until_finish()
+        return
+    Run(runner)(build)
