@@ -1,0 +1,95 @@
+"""Reference data: a table from S3, joined to rows or results by a key (C1)."""
+
+import io
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.json
+
+from pipelines.runtime.aws import aws_errors, client
+from pipelines.runtime.errors import InvalidDataError
+
+Format = Literal["JSON", "CSV"]
+JSON: Final = "JSON"
+
+
+@dataclass(frozen=True)
+class ReferenceData:
+    """An object on S3 with a table: JSON, one object a line, or CSV with a line of names (C1, C2).
+
+    It is read once by each worker, when the pipeline starts, as KDA reads it when an application starts.
+
+    Attributes:
+        bucket: S3 bucket.
+        file_key: the object's key.
+        key: the column whose values name the rows; each row another one.
+        record_format: "JSON" or "CSV".
+        on: the column of rows or results that is looked up.
+        prefix: what is put before the names of the table's columns.
+    """
+
+    bucket: str
+    file_key: str
+    key: str
+    record_format: Format = JSON
+    on: str = "series"
+    prefix: str = ""
+
+    def load(self) -> "ReferenceTable":
+        """Reads the object.
+
+        Raises:
+            NotFoundError: it does not exist.
+            InvalidDataError: it is no table with such a key.
+        """
+        s3 = client("s3")
+        with aws_errors(f"s3://{self.bucket}/{self.file_key}"):
+            data = s3.get_object(Bucket=self.bucket, Key=self.file_key)["Body"].read()
+        return ReferenceTable.of(data, self)
+
+
+@dataclass(frozen=True)
+class ReferenceTable:
+    """A table in memory; `rows` says which of its rows a key names."""
+
+    described: ReferenceData
+    table: pa.Table
+    rows: dict[str, int] = field(repr=False)
+
+    @classmethod
+    def of(cls, data: bytes, described: ReferenceData) -> "ReferenceTable":
+        """The table that an object's `data` holds.
+
+        Raises:
+            InvalidDataError: it is none, has no column of the key's name, or a key twice.
+        """
+        name = f"s3://{described.bucket}/{described.file_key}"
+        read = pyarrow.json.read_json if described.record_format == JSON else pyarrow.csv.read_csv
+        try:
+            table = read(io.BytesIO(data)).combine_chunks()
+        except pa.ArrowInvalid as error:
+            message = f"{name} is no {described.record_format} table: {error}"
+            raise InvalidDataError(message, fix="put one JSON object a line, or CSV with a line of names") from error
+        if described.key not in table.column_names:
+            message = f"{name} has no column {described.key}; it has {', '.join(table.column_names)}."
+            raise InvalidDataError(message, fix="name one of these as key")
+        keys = pc.cast(table.column(described.key), pa.string()).to_pylist()
+        rows = {key: at for at, key in enumerate(keys) if key is not None}
+        if len(rows) < len(keys):
+            twice = next((key for key in keys if key is None or keys.count(key) > 1), None)
+            message = f"{name} has the key {twice!r} more than once, or a row without one."
+            raise InvalidDataError(message, fix="give each row a key of its own")
+        return cls(described, table.drop_columns([described.key]), rows)
+
+    def join(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """`batch` with the table's columns behind its own; null where the table has no such key. No row is left out."""
+        found = pa.array([self.rows.get(str(key)) for key in batch.column(self.described.on).to_pylist()], pa.int64())
+        joined = self.table.take(found)
+        for name in self.table.column_names:
+            column: Any = joined.column(name).combine_chunks()
+            column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+            batch = batch.append_column(self.described.prefix + name, column)
+        return batch

@@ -1,0 +1,59 @@
+"""Reference data (C1): every row stays, with the table's columns or nulls behind it."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.analytics.reference import ReferenceData, ReferenceTable
+from pipelines.runtime.errors import InvalidDataError
+
+DESCRIBED = ReferenceData("bucket", "owners.json", "metric", prefix="ref_")
+JSON = b'{"metric":"cpu","owner":"db team","limit":80}\n{"metric":"disk","owner":"storage","limit":90.5}\n'
+CSV = b"metric,owner,limit\ncpu,db team,80\ndisk,storage,90.5\n"
+
+
+def table(data, record_format="JSON"):
+    return ReferenceTable.of(data, ReferenceData("bucket", "f", "metric", record_format, prefix="ref_"))
+
+
+def batch(names):
+    return pa.RecordBatch.from_arrays(
+        [pa.array(names, pa.string()), pa.array(range(len(names)))], names=["series", "n"]
+    )
+
+
+@pytest.mark.parametrize(("data", "record_format"), [(JSON, "JSON"), (CSV, "CSV")])
+def test_c1_c2_columns_of_the_table_are_behind_those_of_the_rows(data, record_format):
+    assert table(data, record_format).join(batch(["disk", "net", "cpu"])).to_pylist() == [
+        {"series": "disk", "n": 0, "ref_owner": "storage", "ref_limit": 90.5},
+        {"series": "net", "n": 1, "ref_owner": None, "ref_limit": None},
+        {"series": "cpu", "n": 2, "ref_owner": "db team", "ref_limit": 80.0},
+    ]
+
+
+@given(st.lists(st.sampled_from(["cpu", "disk", "net", ""])))
+def test_c1_every_row_stays_in_its_place(names):
+    joined = table(JSON).join(batch(names))
+    assert joined.select(["series", "n"]).equals(batch(names))
+    owners = {"cpu": "db team", "disk": "storage"}
+    assert joined["ref_owner"].to_pylist() == [owners.get(name) for name in names]
+
+
+def test_c1_keys_that_are_numbers_are_found_by_their_text():
+    found = ReferenceTable.of(b'{"id":7,"name":"x"}\n', ReferenceData("b", "f", "id"))
+    assert found.join(batch(["7", "8"]))["name"].to_pylist() == ["x", None]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"{", "no JSON table"),
+        (b'{"other":1}\n', "no column metric; it has other"),
+        (b'{"metric":"a"}\n{"metric":"a"}\n', "key 'a' more than once"),
+        (b'{"metric":"a"}\n{"metric":null}\n', "a row without one"),
+    ],
+)
+def test_c1_what_is_no_table_with_a_key_is_refused(data, message):
+    with pytest.raises(InvalidDataError, match=message):
+        table(data)
