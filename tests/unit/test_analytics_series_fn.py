@@ -1,0 +1,164 @@
+"""The stateful step with state that can be taken back: a bundle that fails and is processed again changes nothing."""
+
+import random
+
+import pyarrow as pa
+import pytest
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.utils.timestamp import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.analytics import stages
+from pipelines.analytics.forests import Forests
+from pipelines.analytics.options import ForestOptions
+from pipelines.analytics.order import Lateness
+from pipelines.analytics.rows import rows_schema
+from pipelines.analytics.stages import SeriesFn
+from pipelines.analytics.windows import Aggregate, Tumbling, Windowing
+
+WINDOWING = Windowing(Tumbling(10), (Aggregate("SUM", "value"),))
+FORESTS = Forests(ForestOptions(("value",), number_of_trees=5, sub_sample_size=10, time_decay=100))
+
+
+class Cell:
+    """A state of one key as Beam has it: what a bundle writes is encoded when the bundle is committed."""
+
+    def __init__(self, spec):
+        self._coder = spec.coder
+        self._committed = []
+        self.abort()
+
+    def read(self):
+        return self._values[0] if self._values else None
+
+    def write(self, value):
+        self._values = [value]
+
+    def clear(self):
+        self._values = []
+
+    def add(self, value):
+        self._values.append(value)
+
+    def __iter__(self):
+        return iter(self._values)
+
+    def commit(self):
+        self._committed = [self._coder.encode(value) for value in self._values]
+        self.abort()
+
+    def abort(self):
+        self._values = [self._coder.decode(encoded) for encoded in self._committed]
+
+
+class Bag(Cell):
+    def read(self):
+        return list(self._values)
+
+
+class Timer:
+    def __init__(self):
+        self._committed = self.at_ms = None
+
+    def set(self, timestamp):
+        self.at_ms = timestamp.micros // 1000
+
+    def commit(self):
+        self._committed = self.at_ms
+
+    def abort(self):
+        self.at_ms = self._committed
+
+
+class Machine:
+    """One series on a worker; a bundle is rows that come, or the timer that fires. `failing` says which are lost."""
+
+    def __init__(self, failing):
+        self._function = SeriesFn(Lateness(20, 5), WINDOWING, FORESTS, tells_of_order=True)
+        self._function.setup()
+        self._bag, self._head = Bag(SeriesFn.WAITING), Cell(SeriesFn.HEAD)
+        self._series, self._timer = Cell(SeriesFn.SERIES), Timer()
+        self._failing = failing
+        self.out = []
+        self.failures = 0
+
+    def come(self, rows):
+        states = (self._bag, self._head, self._series, self._timer)
+        self._bundle(lambda: self._function.process(("s", rows), *states))
+
+    def watermark(self, ms):
+        while self._timer.at_ms is not None and self._timer.at_ms <= ms:
+            at_ms = self._timer.at_ms
+
+            def fire(at_ms=at_ms):
+                self._timer.at_ms = None
+                states = (self._bag, self._head, self._series, self._timer)
+                return self._function.on_due("s", Timestamp(micros=at_ms * 1000), *states)
+
+            self._bundle(fire)
+
+    def _bundle(self, work):
+        while True:
+            output = list(work())
+            fails = self._failing()
+            for state in (self._bag, self._head, self._series, self._timer):
+                state.abort() if fails else state.commit()
+            if not fails:
+                self.out += output
+                return
+            self.failures += 1
+
+    def rows(self, tag=None):
+        found = [o.value if isinstance(o, TaggedOutput) else o for o in self.out if getattr(o, "tag", None) == tag]
+        return [row for batch in found for row in batch.to_pylist()]
+
+
+def batch(times, begin):
+    size = len(times)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(["s"] * size),
+            pa.array(times, pa.int64()),
+            pa.array(["shard"] * size),
+            pa.array([str(begin + n) for n in range(size)]),
+            pa.array([0] * size, pa.int64()),
+            pa.array([float((begin + n) % 17) for n in range(size)], pa.float64()),
+        ],
+        schema=rows_schema(["value"]),
+    )
+
+
+def played(machine, seed):
+    chance = random.Random(seed)
+    for turn in range(30):
+        times = [max(0, 15 * turn + chance.randint(-40, 20)) for _ in range(chance.randint(1, 8))]
+        machine.come(batch(times, 1000 * turn))
+        machine.watermark(15 * turn)
+    machine.watermark(1 << 40)
+    return machine
+
+
+@given(seed=st.integers(0, 10**6), failures=st.integers(0, 10**6), share=st.sampled_from([0.2, 0.5, 0.8]))
+def test_bundles_that_fail_and_are_processed_again_change_nothing(seed, failures, share):
+    whole = played(Machine(lambda: False), seed)
+    chance = random.Random(failures)
+    again = played(Machine(lambda: chance.random() < share), seed)
+    for tag in (None, stages.LATE, stages.ORDERED):
+        assert again.rows(tag) == whole.rows(tag)
+
+
+def test_there_were_failures_scores_and_late_rows_in_that():
+    chance = random.Random(1)
+    machine = played(Machine(lambda: chance.random() < 0.5), 1)
+    assert machine.failures > 20
+    assert machine.rows(stages.LATE)
+    assert any(row["ANOMALY_SCORE"] > 0 for row in machine.rows())
+    assert {row["pane"] for row in machine.rows()} == {"ON_TIME"}
+
+
+@pytest.mark.parametrize("live", [0, 1, 1_000])
+def test_what_is_kept_beside_the_state_makes_no_difference(live, monkeypatch):
+    whole = played(Machine(lambda: False), 3)
+    monkeypatch.setattr(stages, "LIVE_SERIES", live)
+    assert played(Machine(lambda: False), 3).rows() == whole.rows()
