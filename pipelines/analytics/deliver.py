@@ -1,9 +1,11 @@
 """Delivering results as KDA does: to a delivery stream, or to a function that answers for each record (C14, C15). Pure.
 
 What is not delivered is tried again for ever, and what comes behind it waits (C14): nothing is left out, and while a
-destination refuses, the pipeline stands. What no further try can mend, as a stream that does not exist, is an error.
+destination refuses, the pipeline stands, and the log says so. What no further try can mend, as a stream that does not
+exist, is an error.
 """
 
+import logging
 import random
 import uuid
 from binascii import b2a_base64
@@ -13,7 +15,7 @@ from typing import Any, Final, Protocol
 import orjson
 import pyarrow as pa
 
-from pipelines.firehose.invoke import REQUEST_LIMIT_BYTES, FunctionTimedOut, Invoker, InvokeResult
+from pipelines.firehose.invoke import REQUEST_LIMIT_BYTES, Invoker, InvokeResult
 from pipelines.runtime.aws import aws_errors, client
 from pipelines.runtime.clock import Clock
 from pipelines.runtime.errors import ConfigurationError, TransientError
@@ -23,10 +25,14 @@ PUT_BYTES: Final = 4 * 1024 * 1024
 RECORD_BYTES: Final = 1000 * 1024
 """Limits of PutRecordBatch: records, their bytes, the bytes of one (A1.7)."""
 
+_TELL_AFTER: Final = 5
+"""From so many tries on the log says that a destination does not take what it is given."""
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 10.0
 _ENVELOPE_BYTES: Final = 1_024
 _RECORD_ENVELOPE_BYTES: Final = 140
+
+_log = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
@@ -72,12 +78,13 @@ class FunctionSink:
     def _deliver(self, records: Sequence[bytes]) -> int:
         ids = [str(uuid.uuid4()) for _ in records]
         retries = 0
-        while not self._all_ok(records, ids, retries):
-            self._clock.sleep(_pause_s(retries))
+        while (failed := self._failed(records, ids, retries)) is not None:
+            _pause(self._clock, retries, failed)
             retries += 1
         return retries
 
-    def _all_ok(self, records: Sequence[bytes], ids: Sequence[str], retry_hint: int) -> bool:
+    def _failed(self, records: Sequence[bytes], ids: Sequence[str], retry_hint: int) -> str | None:
+        """Why some are not delivered; None when all are."""
         event = {
             "invocationId": str(uuid.uuid4()),
             "applicationArn": self._application_arn,
@@ -92,9 +99,10 @@ class FunctionSink:
         }
         try:
             answer = self._invoker.invoke(orjson.dumps(event))
-        except (FunctionTimedOut, TransientError):
-            return False
-        return not failed_ids(answer, ids)
+        except TransientError as error:  # FunctionTimedOut, too
+            return str(error)
+        failed = failed_ids(answer, ids)
+        return f"The function did not say Ok to {len(failed):,} of {len(ids):,} results." if failed else None
 
     @staticmethod
     def _size(data: bytes) -> int:
@@ -149,6 +157,7 @@ class DeliveryStreamSink:
         retries = 0
         left = list(lines)
         while True:
+            why = "It refused some records."
             try:
                 with aws_errors(f"delivery stream {self._name}"):
                     answer = self._client.put_record_batch(
@@ -156,11 +165,11 @@ class DeliveryStreamSink:
                     )
                 told = answer["RequestResponses"]
                 left = [line for line, one in zip(left, told, strict=True) if one.get("ErrorCode")]
-            except TransientError:
-                pass
+            except TransientError as error:
+                why = str(error)
             if not left:
                 return retries
-            self._clock.sleep(_pause_s(retries))
+            _pause(self._clock, retries, f"{len(left):,} results wait for delivery stream {self._name}. {why}")
             retries += 1
 
 
@@ -182,6 +191,8 @@ def _cut(records: Sequence[bytes], size: Any, most_bytes: int, most_records: int
         yield batch
 
 
-def _pause_s(retries: int) -> float:
+def _pause(clock: Clock, retries: int, why: str) -> None:
+    if retries >= _TELL_AFTER:
+        _log.warning("%s Tried %d times; trying again.", why, retries + 1)
     pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(retries, 16))
-    return random.uniform(pause_s / 2, pause_s)
+    clock.sleep(random.uniform(pause_s / 2, pause_s))

@@ -101,9 +101,12 @@ def test_c15_the_same_set_is_sent_again_until_every_record_is_ok(answer):
     assert len(clock.slept_s) == 2
 
 
-def test_c14_it_is_tried_for_as_long_as_it_takes_with_pauses_that_stay_below_ten_seconds():
+def test_c14_it_is_tried_for_as_long_as_it_takes_with_pauses_below_ten_seconds_and_the_log_says_so(caplog):
     clock = ManualClock()
-    assert sent(Function(*[failed_first] * 100), [b"one"], clock) == 100
+    with caplog.at_level("WARNING"):
+        assert sent(Function(*[failed_first] * 100), [b"one"], clock) == 100
+    assert len(caplog.messages) == 95
+    assert caplog.messages[0].startswith("The function did not say Ok to 1 of 1 results. Tried 6 times")
     assert clock.slept_s[0] <= 0.2
     assert 5 <= clock.slept_s[-1] <= 10
 
@@ -177,6 +180,13 @@ def test_c14_a_call_that_is_throttled_or_fails_is_made_again():
     firehose = Firehose(error("ThrottlingException"), error("LimitExceededException"))
     assert put(firehose, [b"a"]) == 2
     assert firehose.calls == [[b"a\n"]] * 3
+
+
+def test_c14_the_log_says_what_a_delivery_stream_answers(caplog):
+    with caplog.at_level("WARNING"):
+        put(Firehose(*[error("ThrottlingException")] * 6), [b"a"])
+    (said,) = caplog.messages
+    assert said.startswith("1 results wait for delivery stream anomalies. delivery stream anomalies is throttled")
 
 
 def test_c14_a_delivery_stream_that_does_not_exist_is_an_error():
