@@ -8,7 +8,8 @@ from pipelines.kinesis.position_file import Positions, read_positions
 from pipelines.kinesis.positions import ShardPosition, StartingPosition
 from pipelines.kinesis.put import Record
 from pipelines.kinesis.read import ReadFromKinesis
-from pipelines.kinesis.records import KinesisRecord, records
+from pipelines.kinesis.reader import latest
+from pipelines.kinesis.records import KinesisRecord, records, timestamped_records
 from pipelines.kinesis.until import StopFile
 from pipelines.kinesis.watermark import EventTime
 from pipelines.kinesis.write import BY_POSITION, WriteToKinesis, WrittenToKinesis
@@ -29,6 +30,8 @@ __all__ = [
     "StopFile",
     "WriteToKinesis",
     "WrittenToKinesis",
+    "latest",
     "read_positions",
     "records",
+    "timestamped_records",
 ]

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 
+from pipelines.kinesis.ahead import Ahead
 from pipelines.kinesis.cursor import ShardCursor
 from pipelines.kinesis.fetch import Shard
 from pipelines.kinesis.positions import ShardPosition
@@ -17,9 +18,11 @@ class CursorCache:
 
     Args:
         make: makes a cursor that was not kept.
+        ahead: what the cursors hold together; None when nobody limits it.
     """
 
-    def __init__(self, make: MakeCursor) -> None:
+    def __init__(self, make: MakeCursor, ahead: Ahead | None = None) -> None:
+        self.ahead = ahead or Ahead()
         self._make = make
         self._cursors: dict[str, ShardCursor] = {}
         self._lock = threading.Lock()

@@ -5,11 +5,12 @@ there, and an answer that nobody claimed is simply offered again.
 """
 
 import dataclasses
-import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, Final, Protocol, TypeVar
 
+from pipelines.kinesis.ahead import ANSWER_BYTES, Ahead
+from pipelines.kinesis.backoff import Backoff
 from pipelines.kinesis.decode import Answer
 from pipelines.kinesis.failures import ReadFailure
 from pipelines.kinesis.fetch import Fetched, Fetcher, Shard
@@ -18,10 +19,8 @@ from pipelines.kinesis.lineage import ShardInfo
 from pipelines.kinesis.positions import ShardPosition
 from pipelines.runtime.bucket import TokenBucket
 from pipelines.runtime.clock import Clock
-from pipelines.runtime.errors import EndpointDownError, ThrottledError, TransientError
+from pipelines.runtime.errors import TransientError
 
-FAILURE_BUDGET_S: Final = 30.0
-"""Calls that do nothing but fail for this long end the pipeline; throttling does not."""
 READS_PER_S: Final = 5.0
 BYTES_PER_S: Final = 2.0 * 1024 * 1024
 """What a shard gives to all its readers together (B6, B8)."""
@@ -29,8 +28,8 @@ NEAR_HORIZON_MS: Final = 23 * 3600 * 1000
 """From here on retention, 24 hours at least (B13), may take records away before they are read."""
 SPOILED_TRIES: Final = 3
 """So often an answer is asked for that cannot be decoded: the network may have spoiled it."""
-_BACKOFF_S: Final = 0.1
-_MAX_BACKOFF_S: Final = 5.0
+UNPLACED_ANSWERS: Final = 3
+"""So many of them in a row may name no record; they are kept until one comes that does."""
 
 _T = TypeVar("_T")
 
@@ -48,6 +47,10 @@ class ShardCursor(Protocol):
     """Failed calls that are made again, since someone set it to 0."""
 
     @property
+    def held_bytes(self) -> int:
+        """Of answers that have come and were not claimed, and the most that a call under way can bring."""
+
+    @property
     def pending(self) -> "Future[Any] | None":
         """The call under way that the next `peek` would give the answer of."""
 
@@ -61,12 +64,15 @@ class ShardCursor(Protocol):
             None when none has come yet, or the call failed and is made again later (`ready_s`).
 
         Raises:
-            EndpointDownError: all calls of the last `FAILURE_BUDGET_S` failed.
+            EndpointDownError: all calls of the last `backoff.FAILURE_BUDGET_S` failed.
             TerminalError: trying again gives the same.
         """
 
     def gap(self) -> tuple[ReadFailure, ...]:
-        """What is missing if nothing follows: the record before the position, as nothing at the tip is that record."""
+        """What is missing if nothing follows: the record before the position, as nothing at the tip is that record.
+
+        And answers that cannot be decoded in which not even a sequence number was found.
+        """
 
     def children(self) -> tuple[ShardInfo, ...] | None:
         """The shards that follow this one, from ListShards; None when the call failed and is made again later."""
@@ -92,6 +98,7 @@ class Cursor:
         executor: makes the calls; None makes them in the caller's thread, and none ahead.
         limited: whether AWS's limits of a shard are kept to by waiting, and not found out by being refused.
         idle: the pauses of all shards that are read beside this one; None for this one alone.
+        ahead: what all of them hold; None for this one alone.
     """
 
     def __init__(
@@ -104,6 +111,7 @@ class Cursor:
         *,
         limited: bool = False,
         idle: IdlePolls | None = None,
+        ahead: Ahead | None = None,
     ) -> None:
         self.ready_s = 0.0
         self.caught_up_ms: int | None = None
@@ -126,10 +134,24 @@ class Cursor:
         self._bytes = TokenBucket.full(BYTES_PER_S, 0, now_s) if limited else None
         self._idle = idle or IdlePolls()
         self._idle.join(self)
+        self._ahead = ahead or Ahead()
+        self._ahead.join(self)
         self._pause_s = 0.0
-        self._failures = 0
-        self._failing_since_s: float | None = None
+        self._backoff = Backoff(f"All reads of {shard.shard_id}", clock)
         self._spoiled = 0
+        self._unplaced: tuple[ReadFailure, ...] = ()
+        """Of answers that named no record, until one comes that does."""
+
+    @property
+    def held_bytes(self) -> int:
+        # Read by other threads: each member is looked at once.
+        answer, call = self._answer, self._call
+        held = 0 if answer is None else _size(answer)
+        if call is None:
+            return held
+        if not call.done():
+            return held + ANSWER_BYTES
+        return held + (0 if call.cancelled() or call.exception() else _size(call.result().answer))
 
     @property
     def pending(self) -> Future[Any] | None:
@@ -143,7 +165,10 @@ class Cursor:
             self._iterator = answer.next_iterator or None
         else:  # also where retention may be taking away what comes next: a new iterator finds out
             self._iterator = self._expected = self._call = None
-            if not self._failures:  # the pause was for what there was to read elsewhere, by another reader perhaps
+            self._unplaced = ()
+            if (
+                not self._backoff.failures
+            ):  # the pause was for what there was to read elsewhere, by another reader perhaps
                 self.ready_s = self._pause_s = 0.0
         self._position = position
 
@@ -160,8 +185,8 @@ class Cursor:
 
     def gap(self) -> tuple[ReadFailure, ...]:
         if self._expected is None or self.caught_up_ms is None:
-            return ()
-        return (self._fetcher.trimmed(self._shard, self._position),)
+            return self._unplaced
+        return (self._fetcher.trimmed(self._shard, self._position), *self._unplaced)
 
     def children(self) -> tuple[ShardInfo, ...] | None:
         return self._listing(lambda: self._fetcher.service.children(self._shard.shard_id))
@@ -170,10 +195,10 @@ class Cursor:
         return self._listing(self._fetcher.service.shards)
 
     def close(self) -> None:
-        self._call = None
+        self._answer = self._call = None
 
     def _listing(self, call: Callable[[], _T]) -> _T | None:
-        if self._failures and self._clock.monotonic_s() < self.ready_s:
+        if self._backoff.failures and self._clock.monotonic_s() < self.ready_s:
             return None
         return self._attempt(call)
 
@@ -208,14 +233,17 @@ class Cursor:
             return None
         answer, fetched = taken
         self.retries += fetched.retries
-        self._expected = None if answer.reached else fetched.expected
+        self._expected = None if answer.reached or self._unplaced else fetched.expected
         if self._reads is not None and self._bytes is not None:
             self._reads.take(fetched.retries)
             self._bytes.take(fetched.sent_bytes)
         self._rest(answer)
         if not answer.reached and answer.next_iterator is not None and not answer.failures:
-            self._iterator = answer.next_iterator
+            self._iterator = answer.next_iterator or None
             return answer
+        if self._unplaced:
+            failures = (*self._unplaced, *answer.failures)
+            answer, self._unplaced = dataclasses.replace(answer, failures=failures), ()
         self._answer = answer
         self._look_ahead(answer)
         return answer
@@ -233,7 +261,11 @@ class Cursor:
         self._spoiled += 1
         shard_id, stream = self._shard.shard_id, self._fetcher.service.stream
         message = f"An answer of {stream} for {shard_id} cannot be decoded ({answer.spoiled.problem})."
-        if self._spoiled < SPOILED_TRIES or not answer.reached:
+        if answer.reached:
+            leads_on = self._is_behind(answer.reached)
+        else:
+            leads_on = bool(answer.next_iterator) and len(self._unplaced) < UNPLACED_ANSWERS
+        if self._spoiled < SPOILED_TRIES or not leads_on:
             raise TransientError(message, fix="look for what changes answers on their way, a proxy perhaps")
         self._spoiled = 0
         failure = ReadFailure(
@@ -245,12 +277,21 @@ class Cursor:
             message,
             answer.spoiled.body,
         )
+        if not answer.reached:
+            # There is no position behind it that could be claimed: it goes with what comes next.
+            self._unplaced = (*self._unplaced, failure)
+            return dataclasses.replace(answer, spoiled=None, millis_behind=None), fetched
         # Where it names no iterator, a new one is made: only an answer that can be read ends a shard.
         iterator = answer.next_iterator or ""
         return dataclasses.replace(answer, spoiled=None, next_iterator=iterator, failures=(failure,)), fetched
 
+    def _is_behind(self, sequence_number: str) -> bool:
+        return ShardPosition.after(sequence_number).order > self._position.order
+
     def _look_ahead(self, answer: Answer) -> None:
         if self._executor is None or not answer.next_iterator or not answer.millis_behind or _near_horizon(answer):
+            return
+        if not self._ahead.has_room:
             return
         now_s = self._clock.monotonic_s()
         if self._reads is not None and self._bytes is not None:
@@ -277,26 +318,18 @@ class Cursor:
         try:
             result = call()
         except TransientError as error:
-            self._back_off(error)
+            self.retries += 1
+            self._backoff.failed(error)
+            self.ready_s = self._backoff.until_s
             return None
-        self._failures, self._failing_since_s = 0, None
+        self._backoff.succeeded()
         return result
-
-    def _back_off(self, error: TransientError) -> None:
-        now_s = self._clock.monotonic_s()
-        self.retries += 1
-        self._failures += 1
-        if isinstance(error, ThrottledError):
-            self._failing_since_s = None
-        elif self._failing_since_s is None:
-            self._failing_since_s = now_s
-        elif now_s - self._failing_since_s > FAILURE_BUDGET_S:
-            message = f"All reads of {self._shard.shard_id} failed for {FAILURE_BUDGET_S:.0f} s. {error.message}"
-            raise EndpointDownError(message, fix=error.fix) from error
-        # Full jitter, so that shards that failed together do not come back together.
-        limit_s = min(_MAX_BACKOFF_S, _BACKOFF_S * 2 ** min(self._failures, 10))
-        self.ready_s = now_s + random.uniform(0, limit_s)
 
 
 def _near_horizon(answer: Answer) -> bool:
     return (answer.millis_behind or 0) >= NEAR_HORIZON_MS
+
+
+def _size(answer: Answer) -> int:
+    spoiled = 0 if answer.spoiled is None else len(answer.spoiled.body)
+    return spoiled if answer.page is None else answer.page.nbytes

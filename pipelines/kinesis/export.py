@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pipelines.kinesis.position_file import SUFFIX, Positions, furthest
 from pipelines.kinesis.positions import ShardPosition
+from pipelines.runtime.errors import ConfigurationError
 
 
 class ExportPositions(beam.PTransform):
@@ -25,7 +26,10 @@ class ExportPositions(beam.PTransform):
     Args:
         folder: an existing local folder that the workers share.
         otherwise_ms: where the pipeline began at a time, that time in milliseconds since the epoch: shards of which
-            nothing was read are to be read from there.
+            nothing was read are to be read from there. For LATEST it is `latest(stream).timestamp_ms`.
+
+    Raises:
+        ConfigurationError: when running: there is no such folder.
     """
 
     def __init__(self, folder: Path, otherwise_ms: int = 0) -> None:
@@ -42,6 +46,9 @@ class _ExportFn(beam.DoFn):
         self._reached = Positions({}, otherwise_ms)
 
     def setup(self) -> None:
+        if not self._folder.is_dir():
+            message = f"The folder of ExportPositions, {self._folder}, is not there on this worker."
+            raise ConfigurationError(message, fix=f"mkdir -p {self._folder}")
         self._path = self._folder / f"{uuid.uuid4()}{SUFFIX}"
 
     def process(self, page: pa.RecordBatch) -> None:

@@ -5,7 +5,6 @@ ends, from where the last event led. Two calls for a shard must lie five seconds
 """
 
 import dataclasses
-import random
 import re
 import weakref
 from bisect import bisect_left
@@ -13,7 +12,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, Final, TypeVar
 
-from pipelines.kinesis.cursor import FAILURE_BUDGET_S, Cursor
+from pipelines.kinesis.backoff import Backoff
+from pipelines.kinesis.cursor import Cursor
 from pipelines.kinesis.decode import Answer, decode_body
 from pipelines.kinesis.failures import ReadFailure
 from pipelines.kinesis.fetch import Fetcher, Shard, with_page
@@ -23,7 +23,6 @@ from pipelines.kinesis.subscriber import Subscriber
 from pipelines.kinesis.subscription import End, Event, Subscription
 from pipelines.runtime.clock import Clock
 from pipelines.runtime.errors import (
-    EndpointDownError,
     HydrantError,
     NotFoundError,
     ServiceFaultError,
@@ -35,8 +34,6 @@ RESUBSCRIBE_S: Final = 5.0
 """A call within this time of the last successful one is refused (B14)."""
 SUBSCRIPTION_S: Final = 290.0
 """A subscription that lasted as long has run its time of five minutes (B14)."""
-_BACKOFF_S: Final = 0.1
-_MAX_BACKOFF_S: Final = 5.0
 _NOWHERE: Final = "0"
 """What LocalStack names as continuation until there was a record; it takes no such number back."""
 
@@ -94,13 +91,16 @@ class FanoutCursor:
         self._end_subscription: Callable[[], Any] = lambda: None
         self._allowed_s = 0.0
         """No subscription is made before, as it would be refused."""
-        self._retry_s = 0.0
-        """Nothing is tried before, because of a failure."""
+        self._backoff = Backoff(f"All subscriptions to {shard.shard_id}", clock)
         self._polled: Cursor | None = None
         """Asks by GetRecords what a subscription has left open."""
         self._why: Exception | None = None
-        self._failures = 0
-        self._failing_since_s: float | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        answer, subscription, polled = self._answer, self._subscription, self._polled
+        held = 0 if answer is None or answer.page is None else answer.page.nbytes
+        return held + (subscription.size if subscription else 0) + (polled.held_bytes if polled else 0)
 
     @property
     def pending(self) -> Future[Any] | None:
@@ -154,14 +154,14 @@ class FanoutCursor:
             self._subscription = None
 
     def _listing(self, call: Callable[[], _T]) -> _T | None:
-        if self._clock.monotonic_s() < self._retry_s:
+        if self._clock.monotonic_s() < self._backoff.until_s:
             return None
         try:
             found = call()
         except TransientError as error:
             self._back_off(error)
             return None
-        self._recovered()
+        self._backoff.succeeded()
         return found
 
     def _following(self) -> Answer | None:
@@ -170,7 +170,7 @@ class FanoutCursor:
             return self._ask(self._polled)
         if self._subscription is None:
             now_s = self._clock.monotonic_s()
-            self.ready_s = max(self._retry_s, self._allowed_s)
+            self.ready_s = max(self._backoff.until_s, self._allowed_s)
             if now_s < self.ready_s:
                 return None
             self._begin()
@@ -216,8 +216,8 @@ class FanoutCursor:
 
     def _ask(self, polled: Cursor) -> Answer | None:
         """The answer of GetRecords; None when it is not yet time to, or it gives none."""
-        if self._clock.monotonic_s() < self._retry_s:
-            self.ready_s = self._retry_s
+        if self._clock.monotonic_s() < self._backoff.until_s:
+            self.ready_s = self._backoff.until_s
             return None
         try:
             answer = polled.peek()
@@ -235,10 +235,13 @@ class FanoutCursor:
         if answer is None:
             return self._following()
         self.asked_s, self.caught_up_ms = polled.asked_s, polled.caught_up_ms
+        if not answer.reached and isinstance(self._why, _Spoiled):
+            # It was the known record that cannot be decoded: the next subscription begins behind it.
+            self._led = self._led or self._position.sequence_number
         return answer
 
     def _answer_of(self, event: Event) -> Answer | None:
-        self._recovered()
+        self._backoff.succeeded()
         answer = decode_body(event.payload, self._shard.shard_id)
         if answer.spoiled is not None:
             self.close()
@@ -277,25 +280,10 @@ class FanoutCursor:
         if opened_s is not None:
             self._allowed_s = opened_s + RESUBSCRIBE_S
 
-    def _recovered(self) -> None:
-        self._failures, self._failing_since_s, self._retry_s = 0, None, 0.0
-
     def _back_off(self, error: TransientError) -> None:
-        now_s = self._clock.monotonic_s()
         self.retries += 1
-        self._failures += 1
-        if isinstance(error, ThrottledError):
-            self._failing_since_s = None
-        elif self._failing_since_s is None:
-            self._failing_since_s = now_s
-        elif now_s - self._failing_since_s > FAILURE_BUDGET_S:
-            message = (
-                f"All subscriptions to {self._shard.shard_id} failed for {FAILURE_BUDGET_S:.0f} s. {error.message}"
-            )
-            raise EndpointDownError(message, fix=error.fix) from error
-        # Full jitter, so that shards that failed together do not come back together.
-        limit_s = min(_MAX_BACKOFF_S, _BACKOFF_S * 2 ** min(self._failures, 10))
-        self._retry_s = self.ready_s = now_s + random.uniform(0, limit_s)
+        self._backoff.failed(error)
+        self.ready_s = self._backoff.until_s
 
 
 class _Spoiled(Exception):

@@ -4,6 +4,7 @@ Runs on any thread: nothing here is shared but the service.
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.kinesis.aggregation import deaggregate
-from pipelines.kinesis.decode import Answer
+from pipelines.kinesis.decode import Answer, Spoiled
 from pipelines.kinesis.failures import ReadFailure
 from pipelines.kinesis.lineage import HashRange, heirs
 from pipelines.kinesis.positions import ShardPosition
@@ -144,8 +145,29 @@ class Fetcher:
         self, iterator: str, shard: Shard, position: ShardPosition, expected: ShardPosition | None, retries: int = 0
     ) -> Fetched:
         answer = self.service.get(shard.shard_id, iterator)
+        if answer.spoiled is not None and expected is not None and _holds(answer.spoiled, position):
+            # Its known record is there, and may be what spoils it: what follows that is another answer.
+            behind = self.service.iterator(shard.shard_id, position, behind=True)
+            return self._read(behind, shard, position, None, retries + 1)
+        if answer.next_iterator is None and answer.spoiled is None and not answer.children:
+            answer = self._end_made_sure(answer, shard, position)
         fetched = self.judge(answer, shard, position, expected, retries)
         return dataclasses.replace(fetched, sent_bytes=answer.data_bytes)
+
+    def _end_made_sure(self, answer: Answer, shard: Shard, position: ShardPosition) -> Answer:
+        """An answer with neither an iterator nor children (B10): the shard's last one, or one that lost its iterator.
+
+        Returns:
+            The answer; with "" for its iterator, so that a new one is made, where the shard goes on.
+        """
+        going_on = dataclasses.replace(answer, next_iterator="")
+        if self.service.is_open(shard.shard_id):
+            return going_on
+        place = answer.end if answer.reached else position
+        following = self.service.get(shard.shard_id, self.service.iterator(shard.shard_id, place, behind=True))
+        if following.spoiled is not None or following.page is not None or following.next_iterator is not None:
+            return going_on
+        return dataclasses.replace(answer, children=following.children)
 
     def trimmed(self, shard: Shard, position: ShardPosition, up_to: str = "") -> ReadFailure:
         """The gap behind a record that is past retention (B13).
@@ -190,6 +212,11 @@ def with_page(answer: Answer, page: pa.RecordBatch) -> Answer:
     if page.num_rows == 0:
         return dataclasses.replace(answer, page=None, data_bytes=0)
     return dataclasses.replace(answer, page=page, data_bytes=pc.sum(pc.binary_length(page.column("data"))).as_py())
+
+
+def _holds(spoiled: Spoiled, position: ShardPosition) -> bool:
+    """`spoiled` has the record that all of lies before `position`."""
+    return position.passed == math.inf and f'"{position.sequence_number}"'.encode() in spoiled.body
 
 
 def _behind(answer: Answer, position: ShardPosition, fetcher: Fetcher, shard: Shard) -> Answer:

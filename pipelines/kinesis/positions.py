@@ -99,8 +99,12 @@ class StartingPosition:
 
     @classmethod
     def at_timestamp(cls, timestamp_ms: int) -> Self:
-        """The first record that arrived at `timestamp_ms` or later; the oldest where that is past retention (B7)."""
-        return cls("AT_TIMESTAMP", timestamp_ms)
+        """The first record that arrived at `timestamp_ms` or later; the oldest where that is past retention (B7).
+
+        Raises:
+            ConfigurationError: not milliseconds since the epoch.
+        """
+        return cls("AT_TIMESTAMP", _milliseconds(timestamp_ms))
 
     @classmethod
     def at(cls, sequence_numbers: SequenceNumbers) -> Self:
@@ -139,20 +143,45 @@ class StartingPosition:
 
     @classmethod
     def _named(cls, kind: PositionType, sequence_numbers: SequenceNumbers, otherwise_ms: int = 0) -> Self:
+        if not isinstance(sequence_numbers, Mapping):
+            message = f"{sequence_numbers!r} names no sequence numbers by shard."
+            raise ConfigurationError(message, fix=_FIX)
         named = {}
         for shard_id, given in sequence_numbers.items():
-            if isinstance(given, ShardPosition):
-                named[shard_id] = given
-                continue
-            number, sub = (given, None) if isinstance(given, str) else given
-            if not str(number).isdecimal() or (sub is not None and sub < 0):
+            at = given if isinstance(given, ShardPosition) else _named_position(kind, given)
+            if at is None:
                 message = f"{given!r} is no sequence number of {shard_id}."
                 raise ConfigurationError(message, fix=_FIX)
-            named[shard_id] = ShardPosition(kind, str(number), sub)
-        return cls(kind, otherwise_ms, named)
+            named[shard_id] = at
+        return cls(kind, _milliseconds(otherwise_ms), named)
 
     def of(self, shard_id: str) -> ShardPosition:
         """Where a shard that was there at start-up begins. LATEST must have been made a time by then."""
         if shard_id in self.positions:
             return self.positions[shard_id]
         return ShardPosition("AT_TIMESTAMP", timestamp_ms=self.timestamp_ms) if self.timestamp_ms else TRIM_HORIZON
+
+
+def _named_position(kind: PositionType, given: object) -> ShardPosition | None:
+    """A sequence number, or one with a sub-sequence number; None for anything else."""
+    number, sub = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+    is_sub = sub is None or (isinstance(sub, int) and not isinstance(sub, bool) and sub >= 0)
+    if not isinstance(number, str) or not number.isdecimal() or not is_sub:
+        return None
+    return ShardPosition(kind, number, sub)
+
+
+_SECONDS: Final = range(10**9, 10**11)
+"""In seconds from 2001 to 5138; in milliseconds in the years 1970 to 1973, from which no record is."""
+
+
+def _milliseconds(given: object) -> int:
+    """`given`, if it can be a time in milliseconds.
+
+    Raises:
+        ConfigurationError: it cannot; seconds would silently read everything.
+    """
+    if isinstance(given, int) and not isinstance(given, bool) and given >= 0 and given not in _SECONDS:
+        return given
+    message = f"{given!r} is no time in milliseconds since the epoch."
+    raise ConfigurationError(message, fix="give an int, as int(datetime.timestamp() * 1000)")

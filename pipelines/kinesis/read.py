@@ -17,6 +17,7 @@ from apache_beam.utils.shared import Shared
 from apache_beam.utils.timestamp import Duration
 
 from pipelines.kinesis import restriction as restrictions
+from pipelines.kinesis.ahead import Ahead
 from pipelines.kinesis.cache import CursorCache
 from pipelines.kinesis.consumer import consumer_arn
 from pipelines.kinesis.cursor import Cursor, ShardCursor
@@ -28,7 +29,7 @@ from pipelines.kinesis.pass_gate import PassGate
 from pipelines.kinesis.positions import ShardPosition, StartingPosition
 from pipelines.kinesis.reader import Offer, Reader, Wait, start_of
 from pipelines.kinesis.restriction import Claim, Restriction, ShardRange
-from pipelines.kinesis.service import ClientFactory, StreamService, one_attempt_client
+from pipelines.kinesis.service import ClientFactory, StreamService, check_stream, one_attempt_client
 from pipelines.kinesis.subscriber import Subscriber, subscription_client
 from pipelines.kinesis.tracker import StreamRestrictionTracker
 from pipelines.kinesis.until import StopFile, Until, check_until
@@ -104,9 +105,16 @@ class ReadFromKinesis(beam.PTransform):
         keep_limits: bool | None = None,
     ) -> None:
         super().__init__()
-        if desired_num_splits < 1:
-            message = f"desired_num_splits={desired_num_splits} leaves nothing that could be read."
+        check_stream(stream)
+        if not isinstance(desired_num_splits, int) or desired_num_splits < 1:
+            message = f"desired_num_splits={desired_num_splits!r} leaves nothing that could be read."
             raise ConfigurationError(message, fix="give 1 or more")
+        if event_time is not None and not isinstance(event_time, EventTime):
+            message = f"event_time={event_time!r} is no EventTime."
+            raise ConfigurationError(message, fix="give EventTime(of=function of a page, slack_ms=...)")
+        if consumer is not None and not (isinstance(consumer, str) and consumer):
+            message = f"consumer={consumer!r} is no consumer's name or ARN."
+            raise ConfigurationError(message, fix="give its name, its ConsumerARN, or None")
         if dedup_keys and not deaggregate:
             message = "dedup_keys are in KPL aggregates, which deaggregate=False leaves as they are."
             raise ConfigurationError(message, fix="leave deaggregate out")
@@ -297,7 +305,7 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
                 raise InvalidDataError(failure.message, fix="take the failures, too: .with_exception_handling()")
         timestamp, page = now, offer.page
         if page is not None:
-            first_ms, last_ms = self._options.event_time.span_ms(page)
+            first_ms, last_ms = self._options.event_time.span_ms(page, self._clock.now_ms())
             timestamp = watermark.page(shard.shard_id, first_ms)
         if page is not None and (self._options.desired_num_splits == 1 or not shard.gated):
             yield TimestampedValue(page, timestamp)
@@ -320,13 +328,13 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
         fetcher = Fetcher(service, self._options.unpacking)
         limited = service.is_on_aws if self._options.keep_limits is None else self._options.keep_limits
 
-        idle = IdlePolls()
+        idle, ahead = IdlePolls(), Ahead()
 
         def make(shard: Shard, position: ShardPosition) -> ShardCursor:
-            return Cursor(fetcher, shard, position, self._clock, calls, limited=limited, idle=idle)
+            return Cursor(fetcher, shard, position, self._clock, calls, limited=limited, idle=idle, ahead=ahead)
 
         if self._options.consumer is None:
-            return CursorCache(make)
+            return CursorCache(make, ahead)
         arn = consumer_arn(self._make_listing_client(), stream, self._options.consumer, self._clock)
         subscriber = Subscriber(arn, subscription_client, self._clock)
 

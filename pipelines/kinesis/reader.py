@@ -78,6 +78,7 @@ class Reader:
         self._end_known_s = -math.inf
         self._cursors: dict[str, ShardCursor] = {}
         self._last = ""
+        self._retries = 0
 
     def poll(self, restriction: Restriction) -> Offer | Wait:
         """The next page of `restriction`, or how long there is none.
@@ -92,9 +93,15 @@ class Reader:
         give_up_s = self._clock.monotonic_s() + CALL_WAIT_S
         while True:
             shards = sorted(restriction.readable(), key=lambda shard: (shard.shard_id <= self._last, shard.shard_id))
+            self._let_go({shard.shard_id for shard in shards})
             until = self._read_until()
+            waits_for_room = False
             for shard in shards:
-                offer = self._offer(restriction, shard, self._cursor(shard), end_of(shard.shard_id, until))
+                cursor = self._cursor(shard)
+                if not self._may_ask(cursor):
+                    waits_for_room = True
+                    continue
+                offer = self._offer(restriction, shard, cursor, end_of(shard.shard_id, until))
                 if offer is not None:
                     self._last = shard.shard_id
                     return offer
@@ -104,7 +111,7 @@ class Reader:
             ready_s = min((cursor.ready_s for cursor in cursors if cursor.pending is None), default=now_s)
             pause_s = max(0.0, ready_s - now_s)
             if not calls:
-                return Wait(pause_s)
+                return Wait(max(pause_s, _STILL_CALLING_S) if waits_for_room else pause_s)
             if now_s >= give_up_s:
                 return Wait(_STILL_CALLING_S)
             wait(calls, min(give_up_s - now_s, pause_s or CALL_WAIT_S), FIRST_COMPLETED)
@@ -116,9 +123,9 @@ class Reader:
 
     def take_retries(self) -> int:
         """Calls made again since the last time."""
-        count = 0
         for cursor in self._cursors.values():
-            count, cursor.retries = count + cursor.retries, 0
+            self._retries, cursor.retries = self._retries + cursor.retries, 0
+        count, self._retries = self._retries, 0
         return count
 
     def close(self, left: Restriction) -> None:
@@ -127,9 +134,14 @@ class Reader:
             cursor = self._cursors.pop(shard.shard_id, None)
             if cursor is not None:
                 self._cache.give(shard.shard_id, cursor)
-        for cursor in self._cursors.values():
+        self._let_go(set())
+
+    def _let_go(self, shard_ids: set[str]) -> None:
+        """Closes the cursors of all shards but these: what they hold nobody takes any more."""
+        for shard_id in self._cursors.keys() - shard_ids:
+            cursor = self._cursors.pop(shard_id)
+            self._retries += cursor.retries
             cursor.close()
-        self._cursors.clear()
 
     def _read_until(self) -> int | EndNumbers | None:
         if not isinstance(self._until, StopFile):
@@ -137,6 +149,14 @@ class Reader:
         until = self._until.read()
         self._end_known_s = self._cache.end_known_s(until, self._clock.monotonic_s())
         return until
+
+    def _may_ask(self, cursor: ShardCursor) -> bool:
+        """Whether there is something to look at, or room to fetch it; who holds nothing does not wait for others."""
+        if cursor.held_bytes or cursor.pending is not None or cursor.ready_s > self._clock.monotonic_s():
+            return True
+        if self._cache.ahead.has_room:
+            return True
+        return not any(other.held_bytes for other in self._cursors.values())
 
     def _cursor(self, shard: ShardRange) -> ShardCursor:
         cursor = self._cursors.get(shard.shard_id)
@@ -270,12 +290,32 @@ def start_of(service: StreamService, start: StartingPosition, clock: Clock) -> R
     """
     now_ms = clock.now_ms()
     shards = service.shards()
-    if start.type == "LATEST":
-        # Arrival times are the service's: by a clock that is slow reading would begin with what was put before, and a
-        # time in its future, which that of a clock that is fast would be, AWS refuses.
-        told_ms = now_ms if service.told_ms is None else service.told_ms
-        start = StartingPosition.at_timestamp(now_ms if told_ms <= now_ms <= told_ms + _SECOND_MS else told_ms)
-    return initial(shards, start)
+    return initial(shards, _from_now(service, now_ms) if start.type == "LATEST" else start)
+
+
+def _from_now(service: StreamService, now_ms: int) -> StartingPosition:
+    # Arrival times are the service's: by a clock that is slow reading would begin with what was put before, and a
+    # time in its future, which that of a clock that is fast would be, AWS refuses.
+    told_ms = now_ms if service.told_ms is None else service.told_ms
+    return StartingPosition.at_timestamp(now_ms if told_ms <= now_ms <= told_ms + _SECOND_MS else told_ms)
+
+
+def latest(stream: str, *, kinesis: Any = None, clock: Clock | None = None) -> StartingPosition:
+    """LATEST as the time that it is now, for who has to know it: `ExportPositions(folder, latest.timestamp_ms)`.
+
+    Args:
+        stream: name or ARN.
+        kinesis: a boto3 Kinesis client; None makes one.
+        clock: what time it is, where the service does not say.
+
+    Raises:
+        NotFoundError: there is no such stream.
+        HydrantError: any other error of AWS.
+    """
+    service = StreamService(stream, kinesis or aws.client("kinesis"))
+    now_ms = (clock or SystemClock()).now_ms()
+    service.shards()
+    return _from_now(service, now_ms)
 
 
 def iter_pages(

@@ -1,9 +1,14 @@
 """A page as single records, for whoever wants to pay for them."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import apache_beam as beam
 import pyarrow as pa
+from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import Timestamp
+
+from pipelines.kinesis.watermark import ARRIVAL_TIME, EventTime
 
 
 class KinesisRecord(NamedTuple):
@@ -30,3 +35,20 @@ def records(page: pa.RecordBatch) -> Iterator[KinesisRecord]:
     """The records of a page in order: `pages | beam.FlatMap(records)`. Beam pays for each of them."""
     columns = (page.column(name).to_pylist() for name in KinesisRecord._fields)
     return map(KinesisRecord._make, zip(*columns, strict=True))
+
+
+def timestamped_records(
+    page: pa.RecordBatch, page_time: Any = beam.DoFn.TimestampParam, event_time: EventTime = ARRIVAL_TIME
+) -> Iterator[TimestampedValue]:
+    """The records of a page, each at its own event time: `pages | beam.FlatMap(timestamped_records)`.
+
+    `records` gives all of them the page's timestamp, its earliest time. A record that comes behind the watermark keeps
+    the page's, which is not before it.
+
+    Args:
+        page: of `ReadFromKinesis`.
+        page_time: Beam gives it.
+        event_time: as `ReadFromKinesis` was given it: `beam.FlatMap(timestamped_records, event_time=...)`.
+    """
+    for record, time_ms in zip(records(page), event_time.times_ms(page).to_pylist(), strict=True):
+        yield TimestampedValue(record, max(page_time, Timestamp(micros=time_ms * 1000)))

@@ -13,7 +13,7 @@ from pipelines.kinesis.positions import ShardPosition
 from pipelines.runtime import aws
 from pipelines.runtime.aws import aws_errors
 from pipelines.runtime.clock import Clock, SystemClock
-from pipelines.runtime.errors import CredentialsError, ExpiredNextTokenError, NotFoundError
+from pipelines.runtime.errors import ConfigurationError, CredentialsError, ExpiredNextTokenError, NotFoundError
 
 ClientFactory = Callable[[], Any]
 """Makes a boto3 Kinesis client; a function of a module, so that a DoFn that holds it can be pickled."""
@@ -32,6 +32,18 @@ _T = TypeVar("_T")
 def one_attempt_client() -> Any:
     """A Kinesis client that does not retry by itself: the reader backs off without holding a thread."""
     return aws.client("kinesis", max_attempts=1)
+
+
+def check_stream(stream: object) -> str:
+    """`stream`, if it can be a stream's name or ARN.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    if isinstance(stream, str) and stream:
+        return stream
+    message = f"{stream!r} is no Kinesis stream."
+    raise ConfigurationError(message, fix="give its name or its ARN")
 
 
 class StreamService:
@@ -82,14 +94,20 @@ class StreamService:
                 continue
         return self._call(self._list)
 
-    def iterator(self, shard_id: str, position: ShardPosition) -> str:
+    def iterator(self, shard_id: str, position: ShardPosition, *, behind: bool = False) -> str:
         """A shard iterator at `position` (B7); for AFTER_SEQUENCE_NUMBER as for AT_: at the record itself.
 
         So the first record that comes tells whether the one before it is still in the stream.
+
+        Args:
+            shard_id: the shard.
+            position: where the iterator is to stand.
+            behind: for AFTER_SEQUENCE_NUMBER it stands behind the record.
         """
         arguments: dict[str, Any] = {"ShardId": shard_id, "ShardIteratorType": position.type}
         if position.sequence_number:
-            arguments |= {"ShardIteratorType": "AT_SEQUENCE_NUMBER", "StartingSequenceNumber": position.sequence_number}
+            kind = position.type if behind else "AT_SEQUENCE_NUMBER"
+            arguments |= {"ShardIteratorType": kind, "StartingSequenceNumber": position.sequence_number}
         if position.type == "AT_TIMESTAMP":
             arguments["Timestamp"] = datetime.fromtimestamp(position.timestamp_ms / 1000, UTC)
 
@@ -109,6 +127,12 @@ class StreamService:
         found = self._children_in(self._recently_listed(), shard_id)
         # Whoever has children had them before it was read to its end; a list from before may lack them.
         return found or self._children_in(self._relisted(), shard_id)
+
+    def is_open(self, shard_id: str) -> bool:
+        """Whether records can still be put into the shard; no for one that is listed no more."""
+        if any(shard.shard_id == shard_id and shard.closed for shard in self._recently_listed()):
+            return False  # what is closed stays so; a list from before may not have it yet
+        return any(shard.shard_id == shard_id and not shard.closed for shard in self._relisted())
 
     def _recently_listed(self) -> Sequence[ShardInfo]:
         with self._lock:

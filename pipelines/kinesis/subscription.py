@@ -74,6 +74,11 @@ class Subscription:
         """When the call succeeded (`monotonic_s`); None before, and when it fails."""
         return self._opened_s
 
+    @property
+    def size(self) -> int:
+        """Bytes that have come and were not taken."""
+        return self._size
+
     def take(self) -> Event | End | None:
         """The next event, the end behind the last one, or None when nothing has come yet. Does not wait."""
         with self._changed:

@@ -32,12 +32,15 @@ class EventTime:
     slack_ms: int = 10_000
 
     def __post_init__(self) -> None:
-        if self.slack_ms < 0:
-            message = f"slack_ms={self.slack_ms} of EventTime is negative."
+        if not callable(self.of):
+            message = f"EventTime is given {self.of!r}, which is no function of a page."
+            raise ConfigurationError(message, fix="give a function: page -> pyarrow array of milliseconds")
+        if not isinstance(self.slack_ms, int) or self.slack_ms < 0:
+            message = f"slack_ms={self.slack_ms!r} of EventTime is no number of milliseconds."
             raise ConfigurationError(message, fix="give the milliseconds by which records may be late, e.g. 10_000")
 
-    def span_ms(self, page: pa.RecordBatch) -> tuple[int, int]:
-        """The earliest and the latest event time in `page`.
+    def times_ms(self, page: pa.RecordBatch) -> pa.Array:
+        """The event time of each record of `page`: int64, milliseconds since the epoch.
 
         Raises:
             ConfigurationError: `of` gave something else than a time a record.
@@ -54,8 +57,20 @@ class EventTime:
             message = f"EventTime.of gave {kind} for a page of {page.num_rows} records."
             fix = "return a pyarrow array of int64 or timestamps, one value or null a record"
             raise ConfigurationError(message, fix=fix) from error
-        found = pc.min_max(pc.coalesce(times, page.column("arrival_ms"))).as_py()
-        return found["min"], found["max"]
+        return pc.coalesce(times, page.column("arrival_ms"))
+
+    def span_ms(self, page: pa.RecordBatch, now_ms: int) -> tuple[int, int]:
+        """The earliest and the latest event time in `page`; a time in the future counts as now.
+
+        Else a single record whose clock is wrong would lift its shard's watermark for good, and what follows would be
+        late. Now is `now_ms` or the latest arrival, as the service's clock may be ahead of ours.
+
+        Raises:
+            ConfigurationError: `of` gave something else than a time a record.
+        """
+        found = pc.min_max(self.times_ms(page)).as_py()
+        now_ms = max(now_ms, pc.max(page.column("arrival_ms")).as_py())
+        return min(found["min"], now_ms), min(found["max"], now_ms)
 
 
 def _arrival(page: pa.RecordBatch) -> pa.Array:

@@ -14,7 +14,7 @@ from pipelines.kinesis.elements import BY_POSITION, DedupKey, check_dedup_key, r
 from pipelines.kinesis.outcome import FailedRecord
 from pipelines.kinesis.producer import Producer
 from pipelines.kinesis.sender import MAX_REQUESTS, Sender
-from pipelines.kinesis.service import ClientFactory
+from pipelines.kinesis.service import ClientFactory, check_stream
 from pipelines.runtime import aws
 from pipelines.runtime.clock import Clock, SystemClock
 from pipelines.runtime.errors import ConfigurationError
@@ -105,11 +105,14 @@ class WriteToKinesis(beam.PTransform):
         retry_s: float = RETRY_S,
     ) -> None:
         super().__init__()
-        if aggregation_max_bytes is not None and aggregation_max_bytes < 1:
-            message = f"aggregation_max_bytes is {aggregation_max_bytes}"
+        check_stream(stream)
+        if aggregation_max_bytes is not None and not (
+            isinstance(aggregation_max_bytes, int) and aggregation_max_bytes >= 1
+        ):
+            message = f"aggregation_max_bytes is {aggregation_max_bytes!r}"
             raise ConfigurationError(message, fix="give a number of bytes, as 51_200, or None")
-        if retry_s < 0:
-            message = f"retry_s is {retry_s}"
+        if not isinstance(retry_s, int | float) or not retry_s >= 0:
+            message = f"retry_s is {retry_s!r}"
             raise ConfigurationError(message, fix="give a number of seconds, or 0 to try once")
         self._function = PutFn(stream, ordered, aggregation_max_bytes, check_dedup_key(dedup_key), retry_s)
 

@@ -9,7 +9,7 @@ import pytest
 from apache_beam.transforms.window import FixedWindows
 from pages import Log, ends_of, key_of, numbered
 
-from pipelines.kinesis import EventTime, ReadFromKinesis, Record, StopFile
+from pipelines.kinesis import EventTime, ReadFromKinesis, Record, StopFile, timestamped_records
 
 
 @pytest.fixture
@@ -158,3 +158,31 @@ def test_event_time_of_a_field_opens_the_windows_and_its_watermark_closes_them(k
 
     run(build, on_tick=tick, deadline_s=30)
     assert sorted(closed.numbers()) == sorted(place.sequence_number for place in placed)
+
+
+def test_records_of_one_page_come_into_the_windows_of_their_own_times(kinesis, run, stop, tmp_path):
+    """Pages hold records of many seconds; `timestamped_records` spreads them."""
+    stream, closed = kinesis.stream(1), Closed(tmp_path)
+    begin_ms = (round(time.time()) - 60) * 1000
+    times = [begin_ms + 100 * n for n in range(100)]
+    placed = kinesis.put(stream, [Record(b"%d" % at_ms, "key") for at_ms in times])
+    event_time = EventTime(first_number, slack_ms=500)
+
+    def tick(_):
+        if len(closed.numbers()) == len(placed):
+            stop.write(ends_of(placed))
+
+    def build(pipeline):
+        return (
+            pipeline
+            | ReadFromKinesis(stream, "TRIM_HORIZON", stop, event_time=event_time)
+            | beam.FlatMap(timestamped_records, event_time=event_time)
+            | beam.Map(lambda record: (0, [record.sequence_number]))
+            | beam.WindowInto(FixedWindows(1))
+            | beam.GroupByKey()
+            | beam.ParDo(LogWindows(closed))
+        )
+
+    run(build, on_tick=tick, deadline_s=30)
+    numbers = [place.sequence_number for place in placed]
+    assert sorted(sorted(row) for row in closed.rows()) == [numbers[n : n + 10] for n in range(0, 100, 10)]

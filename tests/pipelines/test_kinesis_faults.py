@@ -7,7 +7,7 @@ import pytest
 from pages import Log, LogPages, each_once, ends_of, numbered
 from stand_ins import KinesisStandIn
 
-from pipelines.kinesis import ReadFromKinesis, Record, StopFile, cursor
+from pipelines.kinesis import ReadFromKinesis, Record, StopFile, backoff
 from pipelines.runtime.errors import CredentialsError, EndpointDownError, NotFoundError
 from pipelines.runtime.processes import Child, free_port, module
 
@@ -163,7 +163,7 @@ def test_endpoint_that_is_down_is_named_with_the_command_that_starts_one(kinesis
 
 
 def test_endpoint_that_goes_away_ends_the_pipeline_with_its_name(aws_environment, run, log, monkeypatch):
-    monkeypatch.setattr(cursor, "FAILURE_BUDGET_S", 1.0)  # half a minute else
+    monkeypatch.setattr(backoff, "FAILURE_BUDGET_S", 1.0)  # half a minute else
     child = Child("a Kinesis to be stopped", module("infra.embedded.kinesis_server", "--port", "0"))
     try:
         aws_environment.setenv("AWS_ENDPOINT_URL_KINESIS", child.ready()["endpoint"])

@@ -107,17 +107,18 @@ class Polled:
 
     def __init__(self, answer: Answer | None = None) -> None:
         self.answer = answer or Answer(None, 0, 0, "next")
+        self.answer_behind = Answer(None, 0, 0, "next")
         self.faults: list[Exception] = []
         self.asked: list[ShardPosition] = []
         self.listed = tuple(ShardInfo(child, (SHARD,)) for child in CHILDREN)
 
-    def iterator(self, shard_id: str, position: ShardPosition) -> str:
+    def iterator(self, shard_id: str, position: ShardPosition, *, behind: bool = False) -> str:
         self.asked.append(position)
-        return "iterator"
+        return "behind" if behind else "iterator"
 
     def get(self, shard_id: str, iterator: str) -> Answer:
         self._fail()
-        return self.answer
+        return self.answer_behind if iterator == "behind" else self.answer
 
     def shards(self) -> tuple[ShardInfo, ...]:
         return self.listed

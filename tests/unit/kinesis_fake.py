@@ -53,8 +53,9 @@ class FakeKinesis:
     """Speaks list_shards, get_shard_iterator and get_records as boto3's client does.
 
     `faults` are raised by the next calls, one a call. The next `spoiled` answers of get_records come as a body that
-    cannot be decoded. `tell_children` off leaves ChildShards out. `reads` are the times of get_records in seconds, and
-    the bytes of data that each call gave.
+    cannot be decoded, and so does any with a record of `poison`; the next `unplaced` ones are spoiled so that no record
+    is named in them. The next `endless` ones lose what says where reading goes on. `tell_children` off leaves
+    ChildShards out. `reads` are the times of get_records in seconds, and the bytes of data that each call gave.
     """
 
     def __init__(self, clock: ManualClock, shards: int = 1, *, page_records: int = 3, list_page: int = 2) -> None:
@@ -64,6 +65,9 @@ class FakeKinesis:
         self.tell_children = True
         self.faults: list[Exception] = []
         self.spoiled = 0
+        self.unplaced = 0
+        self.endless = 0
+        self.poison: set[str] = set()
         self.calls: list[str] = []
         self.iterators: list[dict[str, object]] = []
         self.reads: list[tuple[float, int]] = []
@@ -217,8 +221,17 @@ class FakeKinesis:
                 for child in shard.children
             ]
         self.reads[-1] = (self.clock.monotonic_s(), sum(len(record[1]) for record in taken))
+        if self.endless:
+            self.endless -= 1
+            answer.pop("NextShardIterator", None)
+            answer.pop("ChildShards", None)
+        if self.unplaced:
+            self.unplaced -= 1
+            return {BODY: spoil(answer).replace(b'"SequenceNumber"', b'"Number"')}
         if self.spoiled:
             self.spoiled -= 1
+            return {BODY: spoil(answer)}
+        if any(record["SequenceNumber"] in self.poison for record in answer["Records"]):
             return {BODY: spoil(answer)}
         return answer
 

@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.kinesis import subscription as subscriptions
-from pipelines.kinesis.cursor import FAILURE_BUDGET_S, SPOILED_TRIES
+from pipelines.kinesis.backoff import FAILURE_BUDGET_S
+from pipelines.kinesis.cursor import SPOILED_TRIES
 from pipelines.kinesis.decode import Answer, Spoiled, decode_body
 from pipelines.kinesis.fanout import RESUBSCRIBE_S, FanoutCursor
 from pipelines.kinesis.fetch import Fetcher, Shard
@@ -424,6 +425,20 @@ def test_an_event_that_getrecords_cannot_give_either_is_a_failure_and_reading_go
     reading.cursor.move_to(answer.end)
     reading.open(2).streams.last.send(event([3, 4]))
     assert reading.page() == [4]
+
+
+def test_behind_a_last_record_that_cannot_be_decoded_the_next_subscription_begins():
+    """After a restart: the record before the position is the one that spoils what begins with it."""
+    reading = Reading(ShardPosition.after(number(3)))
+    body = b'{"Records": [{"Data": "!", "SequenceNumber": "%b"}]}' % number(3).encode()
+    reading.service.answer = Answer(None, 0, 0, "next", reached=number(3), spoiled=Spoiled(body, "no base64"))
+    reading.open().streams.last.send(body)
+    reading.open(2)
+    assert reading.streams.calls[-1] == ShardPosition.after(number(3))
+    reading.streams.last.send(event([4, 5]))
+    assert reading.page() == [4, 5]
+    reading.cursor.close()
+    assert reading.ends()
 
 
 def test_an_event_that_cannot_be_decoded_and_may_not_be_asked_for(reading):

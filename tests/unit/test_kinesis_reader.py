@@ -2,16 +2,19 @@
 
 import json
 from concurrent.futures import Executor, Future
+from email.utils import formatdate
 
 import pytest
 from botocore.exceptions import NoCredentialsError
 from kinesis_fake import AtOnce, FakeKinesis, client_error, connection_error
 
 from pipelines.kinesis import reader
+from pipelines.kinesis.backoff import FAILURE_BUDGET_S
 from pipelines.kinesis.cache import CursorCache
-from pipelines.kinesis.cursor import FAILURE_BUDGET_S, SPOILED_TRIES, Cursor
+from pipelines.kinesis.cursor import SPOILED_TRIES, Cursor
 from pipelines.kinesis.fetch import Fetcher, Shard
 from pipelines.kinesis.idle import IDLE_POLL_S, POLL_S, IdlePolls
+from pipelines.kinesis.position_file import Positions
 from pipelines.kinesis.positions import ShardPosition, StartingPosition
 from pipelines.kinesis.reader import Offer, Reader, Wait, iter_pages, start_of
 from pipelines.kinesis.service import StreamService
@@ -661,3 +664,30 @@ def test_b13_a_gap_comes_with_the_page_behind_it(stream, clock):
     offer = reading.poll()
     assert [(gap.kind, gap.after, gap.up_to) for gap in offer.failures] == [("TRIMMED", numbers[0], numbers[3])]
     assert reading.numbers == numbers[3:]
+
+
+@pytest.mark.parametrize(("fast_ms", "began_ms"), [(0, 0), (90_000, -90_000), (-90_000, 90_000)])
+def test_latest_is_the_services_time_for_who_has_to_keep_it(stream, clock, monkeypatch, fast_ms, began_ms):
+    """`ExportPositions` needs it: a shard that gave no page is read from there, not from its beginning."""
+    stream.put(SHARD, 3)
+    clock.advance(10)
+    served_s = (clock.now_ms() - fast_ms) // 1000
+    listed = stream.list_shards
+
+    def list_shards(**arguments):
+        headers = {"date": formatdate(served_s, usegmt=True)}
+        return listed(**arguments) | {"ResponseMetadata": {"HTTPHeaders": headers}}
+
+    monkeypatch.setattr(stream, "list_shards", list_shards)
+    start = reader.latest("flights", kinesis=stream, clock=clock)
+    assert start.type == "AT_TIMESTAMP"
+    assert start.timestamp_ms == (clock.now_ms() if began_ms == 0 else served_s * 1000)
+
+
+def test_a_reader_that_began_with_latest_and_got_nothing_goes_on_from_that_moment(stream, clock):
+    stream.put(SHARD, 3)
+    clock.advance(10)
+    start = reader.latest("flights", kinesis=stream, clock=clock)
+    clock.advance(200)
+    later = stream.put(SHARD, 2)
+    assert Reading(stream, clock, Positions({}, start.timestamp_ms).start).run() == later

@@ -259,6 +259,19 @@ def test_b2_what_was_given_up_does_not_count_against_what_is_put_much_later(retr
     assert client.stored == [b"good", b"0", b"1", b"2"]
 
 
+def test_silence_before_a_flush_does_not_count_against_what_comes_after_it():
+    """The last call for a record that is given up gets no answer; an hour later one for another does not, either."""
+    throttled = client_error(THROTTLED, "PutRecords")
+    client = Client(put_records=[*[throttled] * 9, connection_error()])
+    sink = Sink(client, retry_s=20.0)
+    assert [failure.error_code for failure in sink.put(Record(b"1", "a"))] == ["NoAnswer"]
+    assert client.faults["put_records"] == []
+    sink.clock.advance(3600)
+    client.faults["put_records"] = [connection_error()]
+    assert sink.put(Record(b"2", "a")) == []
+    assert client.stored == [b"2"]
+
+
 def test_listing_shards_is_tried_again_for_the_retry_budget(monkeypatch):
     monkeypatch.setattr(senders.random, "uniform", lambda low, high: high)
     throttle = client_error("LimitExceededException", "ListShards")

@@ -155,7 +155,7 @@ def seconds_in_data(page):
     ],
 )
 def test_event_time_is_the_records_and_where_they_have_none_that_of_arrival(data, arrival_ms, span):
-    assert EventTime(seconds_in_data).span_ms(page_of(data, arrival_ms)) == span
+    assert EventTime(seconds_in_data).span_ms(page_of(data, arrival_ms), NOW) == span
 
 
 @pytest.mark.parametrize(
@@ -171,12 +171,40 @@ def test_event_time_is_the_records_and_where_they_have_none_that_of_arrival(data
     ids=["chunked", "floats", "int32", "seconds", "microseconds", "with a zone"],
 )
 def test_event_time_may_come_in_other_forms(times):
-    assert EventTime(lambda _: times).span_ms(page_of([b"", b""], [1, 2])) == (3_000, 5_000)
+    assert EventTime(lambda _: times).span_ms(page_of([b"", b""], [1, 2]), NOW) == (3_000, 5_000)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "arrival_ms", "span"),
+    [
+        ([1, 99], [2_000, 3_000], (1_000, 5_000)),  # by our clock it is 5 s
+        ([98, 99], [2_000, 3_000], (5_000, 5_000)),
+        ([98, 99], [2_000, 7_000], (7_000, 7_000)),  # the service's clock is ahead of ours
+        ([5, 6], [2_000, 9_000], (5_000, 6_000)),
+    ],
+)
+def test_event_time_in_the_future_counts_as_now(seconds, arrival_ms, span):
+    page = page_of([b"%d" % second for second in seconds], arrival_ms)
+    assert EventTime(seconds_in_data).span_ms(page, 5_000) == span
+
+
+def test_one_wrong_clock_makes_nothing_late_that_follows():
+    """A record of next year, and then the others: they are not behind the watermark."""
+    event_time = EventTime(seconds_in_data, slack_ms=2_000)
+    watermark = ShardWatermark(Marks(), event_time.slack_ms)
+    watermark.live(["a"])
+    for second in range(100, 110):
+        data = [b"99999"] if second == 104 else [b"%d" % second]
+        page = page_of(data, [second * 1000])
+        first_ms, last_ms = event_time.span_ms(page, second * 1000)
+        assert ms_of(watermark.current_watermark()) <= second * 1000 - 2_000 or second == 100
+        assert second * 1000 <= ms_of(watermark.page("a", first_ms)) <= second * 1000 + 1
+        watermark.delivered("a", last_ms)
 
 
 def test_event_time_of_nothing_but_nulls_is_arrival():
-    assert EventTime(lambda page: pa.nulls(page.num_rows)).span_ms(page_of([b"", b""], [1, 2])) == (1, 2)
-    assert ARRIVAL_TIME.span_ms(page_of([b"", b""], [2, 1])) == (1, 2)
+    assert EventTime(lambda page: pa.nulls(page.num_rows)).span_ms(page_of([b"", b""], [1, 2]), NOW) == (1, 2)
+    assert ARRIVAL_TIME.span_ms(page_of([b"", b""], [2, 1]), NOW) == (1, 2)
     assert ARRIVAL_TIME.slack_ms == SLACK_MS
 
 
@@ -196,7 +224,7 @@ def test_event_time_of_nothing_but_nulls_is_arrival():
 )
 def test_a_function_that_gives_no_time_a_record_is_named(times):
     with pytest.raises(ConfigurationError, match=r"EventTime\.of gave .* for a page of 2 records") as raised:
-        EventTime(lambda _: times).span_ms(page_of([b"", b""], [1, 2]))
+        EventTime(lambda _: times).span_ms(page_of([b"", b""], [1, 2]), NOW)
     assert "int64" in raised.value.fix
 
 
