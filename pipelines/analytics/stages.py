@@ -18,11 +18,11 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.timestamp import Timestamp
 
-from pipelines.analytics.order import NOTHING_RELEASED, Arrival, Lateness, Released, oldest_ms
+from pipelines.analytics.order import NOTHING_RELEASED, Arrival, Lateness, oldest_ms
 from pipelines.analytics.rows import RowFormat, by_series, parse_page
 from pipelines.analytics.state import Scoring, SeriesState
 from pipelines.analytics.windows import Windowing
-from pipelines.kinesis.page import ArrowBatchCoder
+from pipelines.kinesis.page import ArrowBatchCoder, decode_batch, encode_batch
 from pipelines.runtime.metrics import StageMetrics
 
 BAD: Final = "bad"
@@ -33,7 +33,11 @@ ORDERED: Final = "ordered"
 LIVE_SERIES: Final = 1_024
 """So many series' forests a process keeps beside their state, so that they need not be restored for each bundle."""
 
-_HEAD: Final = struct.Struct(">16sqq")
+SNAPSHOT_ROWS: Final = 256
+"""A series is written down when so many rows have been released since it was; until then the rows themselves are."""
+
+_HEAD: Final = struct.Struct(">16sqqq")
+_MARK: Final = struct.Struct(">q")
 _NO_TIMER: Final = 1 << 62
 _LAST_MS: Final = GlobalWindow().max_timestamp().micros // 1000
 
@@ -75,6 +79,11 @@ class _Held:
         self._state = state
         self._packed = packed
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the bundle that put it into the state is still under way: what changes will be in it."""
+        return self._state is not None
+
     def pack(self) -> bytes:
         if self._state is not None:
             self._packed, self._state = self._state.pack(), None
@@ -114,9 +123,10 @@ class SeriesFn(beam.DoFn):
     """(series, rows) -> batches of scored results, in order. LATE, EARLY_RESULTS and ORDERED are further outputs.
 
     Order, windows and scores are one step, for between steps Beam promises no order. State is a bag of waiting rows, a
-    head of 32 bytes, and what the series is between bundles, written once for each bundle in which the watermark
-    brought it on. One event-time timer stands at the next watermark at which there is something to do; an idle series
-    has none, and neither waits for others nor holds them up.
+    head of 40 bytes, and what the series is between bundles. A forest has most of a megabyte, so it is written down at
+    most once a bundle, and only when `SNAPSHOT_ROWS` have been released since it was; in between the released rows are
+    written down, and whoever restores the series does with them what was done. One event-time timer stands at the next
+    watermark at which there is something to do; an idle series has none: it neither waits for others nor holds them up.
 
     The state is what counts. What a process keeps of it beside has the token of the head that it is equal to: a bundle
     that failed, or a restart, leaves another, and the series is restored from the state.
@@ -132,6 +142,7 @@ class SeriesFn(beam.DoFn):
     WAITING = BagStateSpec("waiting", ArrowBatchCoder())
     HEAD = ReadModifyWriteStateSpec("head", BytesCoder())
     SERIES = ReadModifyWriteStateSpec("series", _HeldCoder())
+    SINCE = BagStateSpec("since", BytesCoder())
     DUE = TimerSpec("due", TimeDomain.WATERMARK)
 
     def __init__(
@@ -159,19 +170,20 @@ class SeriesFn(beam.DoFn):
         element: tuple[str, pa.RecordBatch],
         waiting: Any = beam.DoFn.StateParam(WAITING),
         head: Any = beam.DoFn.StateParam(HEAD),
-        series_state: Any = beam.DoFn.StateParam(SERIES),
+        snapshot: Any = beam.DoFn.StateParam(SERIES),
+        since: Any = beam.DoFn.StateParam(SINCE),
         due: Any = beam.DoFn.TimerParam(DUE),
     ) -> Iterator[Any]:
         """Rows wait; what comes too late is told of."""
         series, rows = element
         self._metrics.records_in.inc(rows.num_rows)
-        token, mark_ms, due_ms = _HEAD.unpack(head.read() or _EMPTY)
+        token, mark_ms, due_ms, logged = _HEAD.unpack(head.read() or _EMPTY)
         oldest = oldest_ms([rows])
         if oldest is None:
             return
         state = self._live.take(series, token)
         if state is None and (self._early or oldest < mark_ms):
-            state = self._recall(series, mark_ms, waiting, series_state)
+            state = self._recall(series, mark_ms, waiting, snapshot, since)
         came = state.released.arrive(rows) if state is not None else Arrival(rows, rows.slice(0, 0), 0)
         self._metrics.dropped.inc(came.doubles)
         if came.late.num_rows:
@@ -183,7 +195,7 @@ class SeriesFn(beam.DoFn):
             assert first_ms is not None
             due_ms = self._set(due, due_ms, first_ms + 1)
             token = uuid.uuid4().bytes
-            head.write(_HEAD.pack(token, mark_ms, due_ms))
+            head.write(_HEAD.pack(token, mark_ms, due_ms, logged))
             if state is not None:
                 state.waiting.append(came.waiting)
                 if self._early:
@@ -200,23 +212,25 @@ class SeriesFn(beam.DoFn):
         time: Any = beam.DoFn.TimestampParam,
         waiting: Any = beam.DoFn.StateParam(WAITING),
         head: Any = beam.DoFn.StateParam(HEAD),
-        series_state: Any = beam.DoFn.StateParam(SERIES),
+        snapshot: Any = beam.DoFn.StateParam(SERIES),
+        since: Any = beam.DoFn.StateParam(SINCE),
         due: Any = beam.DoFn.TimerParam(DUE),
     ) -> Iterator[Any]:
         """The watermark is here: rows are released, windows close, results are scored."""
-        token, mark_ms, _ = _HEAD.unpack(head.read() or _EMPTY)
-        state = self._live.take(series, token) or self._recall(series, mark_ms, waiting, series_state)
-        step = state.advance(series, self._lateness.mark_ms(time.micros // 1000))
+        token, mark_ms, _, logged = _HEAD.unpack(head.read() or _EMPTY)
+        state = self._live.take(series, token) or self._recall(series, mark_ms, waiting, snapshot, since)
+        mark_ms = self._lateness.mark_ms(time.micros // 1000)
+        step = state.advance(series, mark_ms)
         self._metrics.dropped.inc(step.doubles)
         waiting.clear()
         for rows in state.waiting:
             waiting.add(rows)
-        series_state.write(_Held(state))
+        logged = self._write_down(state, mark_ms, step.rows, logged, snapshot, since)
         oldest, closing_ms = oldest_ms(state.waiting), state.windows.due_ms()
         wanted = [mark for mark in (oldest + 1 if oldest is not None else None, closing_ms) if mark is not None]
         due_ms = self._set(due, _NO_TIMER, min(wanted)) if wanted else _NO_TIMER
         token = uuid.uuid4().bytes
-        head.write(_HEAD.pack(token, state.released.mark_ms, due_ms))
+        head.write(_HEAD.pack(token, state.released.mark_ms, due_ms, logged))
         self._live.give(series, token, state)
         if step.rows is not None and self._tells_of_order:
             yield beam.pvalue.TaggedOutput(ORDERED, step.rows)
@@ -231,15 +245,35 @@ class SeriesFn(beam.DoFn):
             due.set(Timestamp(micros=wanted_ms * 1000))
         return min(wanted_ms, due_ms)
 
-    def _recall(self, series: str, mark_ms: int, waiting: Any, series_state: Any) -> SeriesState:
-        held = series_state.read()
+    def _write_down(
+        self, state: SeriesState, mark_ms: int, rows: pa.RecordBatch | None, logged: int, snapshot: Any, since: Any
+    ) -> int:
+        """Writes down the series, or what was released of it; says how many rows it is ahead of its snapshot."""
+        if isinstance(state.held, _Held) and state.held.is_alive:
+            return 0
+        logged += rows.num_rows if rows is not None else 1
+        if logged < SNAPSHOT_ROWS:
+            since.add(_MARK.pack(mark_ms) + (encode_batch(rows) if rows is not None else b""))
+            return logged
+        since.clear()
+        state.held = _Held(state)
+        snapshot.write(state.held)
+        return 0
+
+    def _recall(self, series: str, mark_ms: int, waiting: Any, snapshot: Any, since: Any) -> SeriesState:
+        """The series as its state has it: its snapshot, and what was released since."""
+        held = snapshot.read()
         if held is None:
             state = SeriesState.new(series, self._windowing, self._scoring)
-            state.released = Released(mark_ms)
         else:
-            state = SeriesState.unpack(series, held.pack(), mark_ms, self._windowing, self._scoring)
+            state = SeriesState.unpack(series, held.pack(), self._windowing, self._scoring)
+        entries = sorted((_MARK.unpack_from(packed)[0], packed[_MARK.size :]) for packed in since.read())
+        for at_ms, rows in entries:
+            state.waiting = [decode_batch(rows)] if rows else []
+            state.advance(series, at_ms)
+        state.released.mark_ms = mark_ms
         state.waiting = list(waiting.read())
         return state
 
 
-_EMPTY: Final = _HEAD.pack(b"", NOTHING_RELEASED, _NO_TIMER)
+_EMPTY: Final = _HEAD.pack(b"", NOTHING_RELEASED, _NO_TIMER, 0)

@@ -17,7 +17,7 @@ from pipelines.analytics.rows import EVENT_MS
 from pipelines.analytics.windows import Windowing
 from pipelines.kinesis.page import decode_batch, encode_batch
 
-_LENGTHS: Final = struct.Struct(">qqq")
+_HEAD: Final = struct.Struct(">qqq")
 
 
 class Scorer(Protocol):
@@ -72,12 +72,14 @@ class SeriesState:
         released: up to where, and what.
         windows: the open ones.
         scorer: has had the results so far.
+        held: what the Beam side keeps with it.
     """
 
     released: Released
     windows: Windows
     scorer: Scorer
     waiting: list[pa.RecordBatch] = field(default_factory=list)
+    held: object = None
 
     @classmethod
     def new(cls, series: str, windowing: Windowing, scoring: Scoring) -> "SeriesState":
@@ -103,15 +105,15 @@ class SeriesState:
         return found.filter(pa.array(np.searchsorted(times, begins) < np.searchsorted(times, ends)))
 
     def pack(self) -> bytes:
-        """All of it but what waits and the mark, which are kept beside."""
+        """All of it but what waits, which is kept beside."""
         parts = (self.released.pack(), encode_batch(self.windows.pack()), self.scorer.snapshot())
-        return _LENGTHS.pack(*map(len, parts)) + b"".join(parts)
+        return _HEAD.pack(self.released.mark_ms, *map(len, parts[:2])) + b"".join(parts)
 
     @classmethod
-    def unpack(cls, series: str, packed: bytes, mark_ms: int, windowing: Windowing, scoring: Scoring) -> "SeriesState":
+    def unpack(cls, series: str, packed: bytes, windowing: Windowing, scoring: Scoring) -> "SeriesState":
         """The inverse of `pack`."""
-        released, windows, _ = _LENGTHS.unpack_from(packed)
-        begin = _LENGTHS.size
+        mark_ms, released, windows = _HEAD.unpack_from(packed)
+        begin = _HEAD.size
         ends = (begin + released, begin + released + windows)
         return cls(
             Released.unpack(mark_ms, packed[begin : ends[0]]),

@@ -90,14 +90,19 @@ def test_scores_are_the_same_bits_on_each_runner_for_each_order_of_arrival(runne
     assert scores(seen) == expected
 
 
+@pytest.mark.parametrize("rows", [1, 40, 10_000])
 @pytest.mark.parametrize("runner", ["prism", "direct"])
-def test_scores_are_the_same_bits_when_every_bundle_is_a_restart(runner, tmp_path, expected, monkeypatch):
-    """Nothing is kept beside the state: each bundle restores each series from the bytes that the last one wrote."""
+def test_scores_are_the_same_bits_when_every_bundle_is_a_restart(runner, rows, tmp_path, expected, monkeypatch):
+    """Nothing is kept beside the state: each bundle restores each series from the bytes that those before it wrote.
+
+    With 1 each bundle writes a snapshot, with 10,000 none does, and all rows are gone through again.
+    """
     restored = []
-    unpack = SeriesState.unpack.__func__
+    recall = stages.SeriesFn._recall
     monkeypatch.setattr(stages, "LIVE_SERIES", 0)
+    monkeypatch.setattr(stages, "SNAPSHOT_ROWS", rows)
     monkeypatch.setattr(
-        SeriesState, "unpack", classmethod(lambda cls, *given: restored.append(given[0]) or unpack(cls, *given))
+        stages.SeriesFn, "_recall", lambda self, *given: restored.append(given[0]) or recall(self, *given)
     )
     seen = Seen(tmp_path)
     run_on(runner, scored(script(story(), 1), ScoreRows(WINDOWING, FORESTS, LATENESS), seen))
@@ -115,14 +120,19 @@ def test_a_bounded_input_in_any_order_gives_the_same_bits(runner, tmp_path, expe
 
 
 @pytest.mark.parametrize("runner", ["prism", "direct"])
-def test_a_series_is_written_down_once_for_each_bundle_that_brings_it_on(runner, tmp_path, monkeypatch):
+@pytest.mark.parametrize("rows", [1, 100])
+def test_a_series_is_written_down_once_a_bundle_at_most_and_then_only_for_so_many_rows(
+    runner, rows, tmp_path, monkeypatch
+):
     packed, advanced = [], []
     pack, advance = SeriesState.pack, SeriesState.advance
+    monkeypatch.setattr(stages, "SNAPSHOT_ROWS", rows)
     monkeypatch.setattr(SeriesState, "pack", lambda self: packed.append(1) or pack(self))
     monkeypatch.setattr(SeriesState, "advance", lambda self, *given: advanced.append(1) or advance(self, *given))
     seen = Seen(tmp_path)
     run_on(runner, scored(script(story(), 1), ScoreRows(WINDOWING, FORESTS, LATENESS), seen))
-    assert 0 < len(packed) <= len(advanced) < len(story()) / 3
+    assert 0 < len(packed) <= min(len(advanced), len(story()) / rows)
+    assert len(advanced) < len(story()) / 3
 
 
 @settings(max_examples=60)
@@ -145,7 +155,7 @@ def test_scores_are_equal_for_any_order_of_arrival_within_the_lateness(expected,
         results += [step.results] if step.results is not None else []
         if restart:
             waiting = state.waiting
-            state = SeriesState.unpack(series, state.pack(), state.released.mark_ms, WINDOWING, FORESTS)
+            state = SeriesState.unpack(series, state.pack(), WINDOWING, FORESTS)
             state.waiting = waiting
     got = pa.Table.from_batches(results).to_pylist()
     assert [(row["event_ms"], row["ANOMALY_SCORE"].hex()) for row in got] == expected[series]

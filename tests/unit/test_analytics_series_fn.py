@@ -78,13 +78,13 @@ class Machine:
         self._function = SeriesFn(Lateness(20, 5), WINDOWING, FORESTS, tells_of_order=True)
         self._function.setup()
         self._bag, self._head = Bag(SeriesFn.WAITING), Cell(SeriesFn.HEAD)
-        self._series, self._timer = Cell(SeriesFn.SERIES), Timer()
+        self._series, self._since, self._timer = Cell(SeriesFn.SERIES), Bag(SeriesFn.SINCE), Timer()
         self._failing = failing
         self.out = []
         self.failures = 0
 
     def come(self, rows):
-        states = (self._bag, self._head, self._series, self._timer)
+        states = (self._bag, self._head, self._series, self._since, self._timer)
         self._bundle(lambda: self._function.process(("s", rows), *states))
 
     def watermark(self, ms):
@@ -93,7 +93,7 @@ class Machine:
 
             def fire(at_ms=at_ms):
                 self._timer.at_ms = None
-                states = (self._bag, self._head, self._series, self._timer)
+                states = (self._bag, self._head, self._series, self._since, self._timer)
                 return self._function.on_due("s", Timestamp(micros=at_ms * 1000), *states)
 
             self._bundle(fire)
@@ -102,7 +102,7 @@ class Machine:
         while True:
             output = list(work())
             fails = self._failing()
-            for state in (self._bag, self._head, self._series, self._timer):
+            for state in (self._bag, self._head, self._series, self._since, self._timer):
                 state.abort() if fails else state.commit()
             if not fails:
                 self.out += output
@@ -129,6 +129,12 @@ def batch(times, begin):
     )
 
 
+@pytest.fixture(autouse=True)
+def snapshot_rows(monkeypatch):
+    """Is put back after each test."""
+    monkeypatch.setattr(stages, "SNAPSHOT_ROWS", stages.SNAPSHOT_ROWS)
+
+
 def played(machine, seed):
     chance = random.Random(seed)
     for turn in range(20):
@@ -139,10 +145,16 @@ def played(machine, seed):
     return machine
 
 
-@settings(max_examples=25)
-@given(seed=st.integers(0, 10**6), failures=st.integers(0, 10**6), share=st.sampled_from([0.2, 0.5, 0.8]))
-def test_bundles_that_fail_and_are_processed_again_change_nothing(seed, failures, share):
+@settings(max_examples=30)
+@given(
+    seed=st.integers(0, 10**6),
+    failures=st.integers(0, 10**6),
+    share=st.sampled_from([0.2, 0.5, 0.8]),
+    snapshot_rows=st.sampled_from([1, 10, 10_000]),
+)
+def test_bundles_that_fail_and_are_processed_again_change_nothing(seed, failures, share, snapshot_rows):
     whole = played(Machine(lambda: False), seed)
+    stages.SNAPSHOT_ROWS = snapshot_rows
     chance = random.Random(failures)
     again = played(Machine(lambda: chance.random() < share), seed)
     for tag in (None, stages.LATE, stages.ORDERED):
@@ -158,8 +170,10 @@ def test_there_were_failures_scores_and_late_rows_in_that():
     assert {row["pane"] for row in machine.rows()} == {"ON_TIME"}
 
 
+@pytest.mark.parametrize("rows", [1, 10, 10_000])
 @pytest.mark.parametrize("live", [0, 1, 1_000])
-def test_what_is_kept_beside_the_state_makes_no_difference(live, monkeypatch):
+def test_what_is_kept_beside_the_state_makes_no_difference(live, rows, monkeypatch):
     whole = played(Machine(lambda: False), 3)
     monkeypatch.setattr(stages, "LIVE_SERIES", live)
+    monkeypatch.setattr(stages, "SNAPSHOT_ROWS", rows)
     assert played(Machine(lambda: False), 3).rows() == whole.rows()
