@@ -69,9 +69,12 @@ class RowFormat:
         """The schema of rows: series, event time, place, then the values."""
         return rows_schema(self.values)
 
-    def source_time(self, slack_ms: int) -> EventTime:
-        """What `ReadFromKinesis(event_time=...)` needs so that the watermark follows these event times."""
-        return EventTime(_PageTimes(self.event_time), slack_ms)
+    def source_time(self, slack_ms: int, *, follows_clock: bool = True) -> EventTime:
+        """What `ReadFromKinesis(event_time=...)` needs so that the watermark follows these event times.
+
+        `follows_clock=False` is for records of another time, see `EventTime`.
+        """
+        return EventTime(_PageTimes(self.event_time), slack_ms, follows_clock)
 
 
 def rows_schema(values: Sequence[str]) -> pa.Schema:

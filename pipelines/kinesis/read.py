@@ -271,7 +271,7 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
                 if pause_s > 0 or size >= CALL_BYTES or self._clock.monotonic_s() >= end_s:
                     for shard in left.readable():
                         caught_up_ms = reader.caught_up_ms(shard.shard_id)
-                        if caught_up_ms is not None:
+                        if caught_up_ms is not None and self._options.event_time.follows_clock:
                             watermark.caught_up(shard.shard_id, caught_up_ms)
                     tracker.defer_remainder(Duration(micros=round(pause_s * 1_000_000)))
                     return

@@ -26,10 +26,13 @@ class EventTime:
             be pickled. It must not raise.
         slack_ms: how far event times may lie behind the latest one of their shard and behind the wall clock without
             being late: the watermark keeps that distance, and an idle shard's advances by the wall clock less it.
+        follows_clock: whether it does. False for records of another time, as a replay of last year's: an idle shard
+            then holds the watermark at its latest event time until it has ended.
     """
 
     of: Callable[[pa.RecordBatch], pa.Array]
     slack_ms: int = 10_000
+    follows_clock: bool = True
 
     def __post_init__(self) -> None:
         if not callable(self.of):

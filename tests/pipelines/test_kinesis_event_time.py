@@ -186,3 +186,39 @@ def test_records_of_one_page_come_into_the_windows_of_their_own_times(kinesis, r
     run(build, on_tick=tick, deadline_s=30)
     numbers = [place.sequence_number for place in placed]
     assert sorted(sorted(row) for row in closed.rows()) == [numbers[n : n + 10] for n in range(0, 100, 10)]
+
+
+@pytest.mark.parametrize("follows_clock", [True, False])
+def test_a_replay_of_another_time_is_held_by_an_idle_shard_until_it_ends(kinesis, run, stop, tmp_path, follows_clock):
+    """Records of 2014: by the clock, an idle moment closes every window of theirs, and what comes then is late."""
+    stream, closed = kinesis.stream(1), Closed(tmp_path)
+    times = [1_400_000_000_000 + 500 * n for n in range(20)]
+    placed = kinesis.put(stream, [Record(b"%d" % at_ms, "key") for at_ms in times[:10]])
+    began_s = time.monotonic()
+
+    def tick(_):
+        if time.monotonic() - began_s > 3 and len(placed) == 10:  # it has been idle for a while
+            placed.extend(kinesis.put(stream, [Record(b"%d" % at_ms, "key") for at_ms in times[10:]]))
+            stop.write(ends_of(placed))
+
+    def build(pipeline):
+        return (
+            pipeline
+            | ReadFromKinesis(
+                stream,
+                "TRIM_HORIZON",
+                stop,
+                event_time=EventTime(first_number, slack_ms=2_000, follows_clock=follows_clock),
+            )
+            | beam.Map(lambda page, at=beam.DoFn.TimestampParam: (at.micros // 1_000_000 < 1_500_000_000, page))
+            | beam.Map(lambda keyed: (str(keyed[0]), keyed[1]["sequence_number"].to_pylist()))
+            | beam.WindowInto(FixedWindows(1))
+            | beam.GroupByKey()
+            | beam.Map(lambda keyed: (0, keyed[1] if keyed[0] == "True" else [["too late"]]))
+            | beam.ParDo(LogWindows(closed))
+        )
+
+    run(build, on_tick=tick, deadline_s=30)
+    assert ("too late" in closed.numbers()) == follows_clock
+    if not follows_clock:
+        assert sorted(closed.numbers()) == sorted(place.sequence_number for place in placed)
