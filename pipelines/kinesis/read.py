@@ -303,10 +303,10 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
                 yield TaggedOutput(FAILURES, TimestampedValue(failure, now))
             elif not failure.is_gap:
                 raise InvalidDataError(failure.message, fix="take the failures, too: .with_exception_handling()")
-        timestamp, page = now, offer.page
+        timestamp, page, span_ms = now, offer.page, None
         if page is not None:
-            first_ms, last_ms = self._options.event_time.span_ms(page, self._clock.now_ms())
-            timestamp = watermark.page(shard.shard_id, first_ms)
+            span_ms = self._options.event_time.span_ms(page, self._clock.now_ms())
+            timestamp = watermark.page(shard.shard_id, span_ms[0] if span_ms else None)
         if page is not None and (self._options.desired_num_splits == 1 or not shard.gated):
             yield TimestampedValue(page, timestamp)
         if self._options.desired_num_splits > 1:
@@ -316,7 +316,8 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
                 yield TaggedOutput(GATED, TimestampedValue((stream, item.encode()), timestamp))
         if page is None:
             return
-        watermark.delivered(shard.shard_id, last_ms)
+        if span_ms is not None:
+            watermark.delivered(shard.shard_id, span_ms[1])
         self._metrics.records_out.inc(page.num_rows)
         self._metrics.bytes_out.inc(offer.claim.data_bytes)
         self._metrics.page_records.update(page.num_rows)

@@ -51,4 +51,5 @@ def timestamped_records(
         event_time: as `ReadFromKinesis` was given it: `beam.FlatMap(timestamped_records, event_time=...)`.
     """
     for record, time_ms in zip(records(page), event_time.times_ms(page).to_pylist(), strict=True):
-        yield TimestampedValue(record, max(page_time, Timestamp(micros=time_ms * 1000)))
+        own = page_time if time_ms is None else Timestamp(micros=time_ms * 1000)
+        yield TimestampedValue(record, max(page_time, own))

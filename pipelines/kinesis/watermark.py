@@ -27,7 +27,8 @@ class EventTime:
         slack_ms: how far event times may lie behind the latest one of their shard and behind the wall clock without
             being late: the watermark keeps that distance, and an idle shard's advances by the wall clock less it.
         follows_clock: whether it does. False for records of another time, as a replay of last year's: an idle shard
-            then holds the watermark at its latest event time until it has ended.
+            then holds the watermark at its latest event time until it has ended, and records without a time of their
+            own, whose arrival would say nothing, leave it where it is.
     """
 
     of: Callable[[pa.RecordBatch], pa.Array]
@@ -43,7 +44,7 @@ class EventTime:
             raise ConfigurationError(message, fix="give the milliseconds by which records may be late, e.g. 10_000")
 
     def times_ms(self, page: pa.RecordBatch) -> pa.Array:
-        """The event time of each record of `page`: int64, milliseconds since the epoch.
+        """The event time of each record of `page`: int64, milliseconds since the epoch; null only in a replay.
 
         Raises:
             ConfigurationError: `of` gave something else than a time a record.
@@ -60,10 +61,10 @@ class EventTime:
             message = f"EventTime.of gave {kind} for a page of {page.num_rows} records."
             fix = "return a pyarrow array of int64 or timestamps, one value or null a record"
             raise ConfigurationError(message, fix=fix) from error
-        return pc.coalesce(times, page.column("arrival_ms"))
+        return pc.coalesce(times, page.column("arrival_ms")) if self.follows_clock else times
 
-    def span_ms(self, page: pa.RecordBatch, now_ms: int) -> tuple[int, int]:
-        """The earliest and the latest event time in `page`; a time in the future counts as now.
+    def span_ms(self, page: pa.RecordBatch, now_ms: int) -> tuple[int, int] | None:
+        """The earliest and the latest event time in `page`, None if there is none; a time in the future counts as now.
 
         Else a single record whose clock is wrong would lift its shard's watermark for good, and what follows would be
         late. Now is `now_ms` or the latest arrival, as the service's clock may be ahead of ours.
@@ -72,6 +73,8 @@ class EventTime:
             ConfigurationError: `of` gave something else than a time a record.
         """
         found = pc.min_max(self.times_ms(page)).as_py()
+        if found["min"] is None:
+            return None
         now_ms = max(now_ms, pc.max(page.column("arrival_ms")).as_py())
         return min(found["min"], now_ms), min(found["max"], now_ms)
 
@@ -139,9 +142,10 @@ class ShardWatermark(WatermarkEstimator):
         self._marks = {shard_id: self._marks.get(shard_id, self._low_ms) for shard_id in shard_ids}
         self._pages = {shard_id: self._pages[shard_id] for shard_id in shard_ids if shard_id in self._pages}
 
-    def page(self, shard_id: str, first_ms: int) -> Timestamp:
-        """The timestamp of the next page of `shard_id`, whose earliest time is `first_ms`."""
+    def page(self, shard_id: str, first_ms: int | None) -> Timestamp:
+        """The timestamp of the next page of `shard_id`, whose earliest time is `first_ms`; None where it has none."""
         self.current_watermark()
+        first_ms = self._low_ms if first_ms is None else first_ms
         self._pages[shard_id] = max(first_ms, self._pages.get(shard_id, -1) + 1, self._low_ms)
         return _timestamp(self._pages[shard_id])
 

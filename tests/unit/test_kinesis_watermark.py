@@ -202,6 +202,15 @@ def test_one_wrong_clock_makes_nothing_late_that_follows():
         watermark.delivered("a", last_ms)
 
 
+def test_a_replay_takes_no_time_from_records_that_have_none():
+    replay = EventTime(seconds_in_data, follows_clock=False)
+    assert replay.span_ms(page_of([b"5", b"", b"6"], [9_000] * 3), NOW) == (5_000, 6_000)
+    assert replay.span_ms(page_of([b"", b""], [9_000] * 2), NOW) is None
+    watermark = ShardWatermark(Marks(7_000, {"a": 7_000}))
+    assert [ms_of(watermark.page("a", None)) for _ in range(2)] == [7_000, 7_001]
+    assert ms_of(watermark.page("a", 9_000)) == 9_000
+
+
 def test_event_time_of_nothing_but_nulls_is_arrival():
     assert EventTime(lambda page: pa.nulls(page.num_rows)).span_ms(page_of([b"", b""], [1, 2]), NOW) == (1, 2)
     assert ARRIVAL_TIME.span_ms(page_of([b"", b""], [2, 1]), NOW) == (1, 2)
