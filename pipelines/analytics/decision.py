@@ -1,0 +1,140 @@
+"""When a score is an anomaly: a decision on top of scores, from a series' own past alone. Pure.
+
+A score repeats itself through an episode, and what is a high one differs from series to series.
+"""
+
+import math
+import struct
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+
+from pipelines.analytics.forests import ANOMALY_SCORE
+from pipelines.analytics.state import Scorer, Scoring
+from pipelines.runtime.errors import ConfigurationError
+
+ANOMALY: Final = "anomaly"
+"""Whether the result begins an anomaly."""
+THRESHOLD: Final = "threshold"
+"""What the score had to exceed; null before there was a score."""
+FIELDS: Final = (pa.field(THRESHOLD, pa.float64()), pa.field(ANOMALY, pa.bool_(), nullable=False))
+
+_HEAD: Final = struct.Struct("<qddI")
+_LENGTHS: Final = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An anomaly is a score above every one of the last `remembered`, and `deviations` above the mean of all before.
+
+    The first condition tells of an episode once, at its beginning, and again only where it grows worse; the second one
+    takes the threshold from the series' own history, so that nothing is tuned per series. Both know the past alone.
+
+    Attributes:
+        remembered: so many scores back.
+        deviations: standard deviations of the series' scores so far.
+
+    Raises:
+        ConfigurationError: `remembered` is not 1 or more, or `deviations` is negative.
+    """
+
+    remembered: int = 96
+    deviations: float = 3.0
+
+    def __post_init__(self) -> None:
+        if self.remembered < 1 or not self.deviations >= 0:
+            message = f"Decision has remembered={self.remembered} and deviations={self.deviations}."
+            raise ConfigurationError(message, fix="give remembered >= 1 and deviations >= 0, e.g. Decision(96, 3.0)")
+
+
+class Decider:
+    """Decides for one series, score by score. Mean and variance by Welford's recurrence."""
+
+    def __init__(self, decision: Decision) -> None:
+        self._decision = decision
+        self._last: deque[float] = deque(maxlen=decision.remembered)
+        self._count, self._mean, self._squares = 0, 0.0, 0.0
+
+    @property
+    def threshold(self) -> float | None:
+        """What the next score must exceed; None while there were fewer than two."""
+        if self._count < 2:
+            return None
+        spread = math.sqrt(self._squares / (self._count - 1))
+        return max(*self._last, self._mean + self._decision.deviations * spread)
+
+    def decide(self, score: float) -> bool:
+        """Whether `score` is an anomaly; it belongs to the past afterwards."""
+        threshold = self.threshold
+        self._last.append(score)
+        self._count += 1
+        step = score - self._mean
+        self._mean += step / self._count
+        self._squares += step * (score - self._mean)
+        return threshold is not None and score > threshold
+
+    def pack(self) -> bytes:
+        """All of it; `unpack` is the inverse."""
+        head = _HEAD.pack(self._count, self._mean, self._squares, len(self._last))
+        return head + struct.pack(f"<{len(self._last)}d", *self._last)
+
+    @classmethod
+    def unpack(cls, packed: bytes, decision: Decision) -> "Decider":
+        decider = cls(decision)
+        decider._count, decider._mean, decider._squares, held = _HEAD.unpack_from(packed)
+        decider._last.extend(struct.unpack_from(f"<{held}d", packed, _HEAD.size))
+        return decider
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Scored results -> the same with the columns `threshold` and `anomaly`. Implements `state.Scoring`.
+
+    A result without a score, and one of the learning phase with a score of 0 (C11), is no anomaly and no past.
+
+    Args:
+        scoring: gives ANOMALY_SCORE.
+        decision: on each series.
+    """
+
+    scoring: Scoring
+    decision: Decision = Decision()
+
+    def schema(self, results: pa.Schema) -> pa.Schema:
+        scored = self.scoring.schema(results)
+        for field in FIELDS:
+            scored = scored.append(field)
+        return scored
+
+    def start(self, series: str) -> "DecidedScorer":
+        return DecidedScorer(self.scoring.start(series), Decider(self.decision))
+
+    def restore(self, series: str, snapshot: bytes) -> "DecidedScorer":
+        (size,) = _LENGTHS.unpack_from(snapshot)
+        begin = _LENGTHS.size
+        decider = Decider.unpack(snapshot[begin : begin + size], self.decision)
+        return DecidedScorer(self.scoring.restore(series, snapshot[begin + size :]), decider)
+
+
+class DecidedScorer:
+    """One series. Implements `state.Scorer`."""
+
+    def __init__(self, scorer: Scorer, decider: Decider) -> None:
+        self._scorer = scorer
+        self._decider = decider
+
+    def score(self, results: pa.RecordBatch) -> pa.RecordBatch:
+        scored = self._scorer.score(results)
+        thresholds, decided = [], []
+        for score in scored.column(ANOMALY_SCORE).to_pylist():
+            thresholds.append(self._decider.threshold)
+            decided.append(bool(score) and self._decider.decide(score))
+        for field, values in zip(FIELDS, (thresholds, decided), strict=True):
+            scored = scored.append_column(field, pa.array(values, field.type))
+        return scored
+
+    def snapshot(self) -> bytes:
+        decider = self._decider.pack()
+        return _LENGTHS.pack(len(decider)) + decider + self._scorer.snapshot()
