@@ -1,6 +1,7 @@
 """The targets that somebody else has started: LocalStack on this machine, and AWS."""
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,10 @@ from pipelines.runtime.errors import ConfigurationError, EndpointDownError
 from pipelines.runtime.processes import Child
 
 _START: Final = "`docker compose --profile keep up --wait keep` starts it; without Docker run with --target embedded"
+_NO_DOCKER: Final = (
+    "Docker is not installed here, which would start it: https://docs.docker.com/engine/install/; "
+    "without Docker run with --target embedded"
+)
 
 _BESIDE: Final = {
     "AWS_ENDPOINT_URL_FIREHOSE": ("http://localhost:4567", "/moto-api/"),
@@ -65,7 +70,7 @@ class LocalStackTarget(_Running):
             socket.create_connection(address, timeout=3).close()
         except OSError as error:
             message = f"Nothing answers at {endpoint}, where LocalStack should be."
-            raise EndpointDownError(message, fix=_START) from error
+            raise EndpointDownError(message, fix=_START if shutil.which("docker") else _NO_DOCKER) from error
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
         self.env = {
             "AWS_ENDPOINT_URL": endpoint,

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Final
 
@@ -53,6 +53,7 @@ def checks() -> list[Check]:
         _program(
             "docker", ["version", "--format", "{{.Server.Version}}"], "only needed for LocalStack", "install Docker"
         ),
+        _compose(),
     ]
 
 
@@ -133,6 +134,13 @@ def _program(name: str, arguments: list[str], why: str, fix: str) -> Check:
         return (done.stdout or done.stderr).strip().splitlines()[0]
 
     return Check(name, _try(ask) if shutil.which(name) else "", False, f"{why}: {fix}")
+
+
+def _compose() -> Check:
+    """Docker's plugin for docker-compose.yml: the one of version 1 was another program, which cannot read it."""
+    why = "only needed for docker-compose.yml"
+    check = _program("docker", ["compose", "version", "--short"], why, "install Docker's compose plugin, version 2")
+    return replace(check, name="docker compose")
 
 
 def _try(what: Callable[[], str]) -> str:
