@@ -33,7 +33,7 @@ ORDERED: Final = "ordered"
 LIVE_SERIES: Final = 1_024
 """So many series' forests a process keeps beside their state, so that they need not be restored for each bundle."""
 
-SNAPSHOT_ROWS: Final = 256
+SNAPSHOT_ROWS: Final = 512
 """A series is written down when so many rows have been released since it was; until then the rows themselves are."""
 
 _HEAD: Final = struct.Struct(">16sqqq")

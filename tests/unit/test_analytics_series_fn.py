@@ -1,6 +1,10 @@
 """The stateful step with state that can be taken back: a bundle that fails and is processed again changes nothing."""
 
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -15,6 +19,7 @@ from pipelines.analytics.options import ForestOptions
 from pipelines.analytics.order import Lateness
 from pipelines.analytics.rows import rows_schema
 from pipelines.analytics.stages import SeriesFn
+from pipelines.analytics.state import SeriesState
 from pipelines.analytics.windows import Aggregate, Tumbling, Windowing
 
 WINDOWING = Windowing(Tumbling(10), (Aggregate("SUM", "value"),))
@@ -177,3 +182,29 @@ def test_what_is_kept_beside_the_state_makes_no_difference(live, rows, monkeypat
     monkeypatch.setattr(stages, "LIVE_SERIES", live)
     monkeypatch.setattr(stages, "SNAPSHOT_ROWS", rows)
     assert played(Machine(lambda: False), 3).rows() == whole.rows()
+
+
+CONTINUED = """
+import sys
+from test_analytics_series_fn import FORESTS, WINDOWING, batch
+from pipelines.analytics.state import SeriesState
+
+state = SeriesState.unpack("s", open(sys.argv[1], "rb").read(), WINDOWING, FORESTS)
+state.waiting = [batch(list(range(200, 400)), 200)]
+print([score.as_py().hex() for score in state.advance("s", 400).results["ANOMALY_SCORE"]])
+"""
+
+
+def test_another_process_goes_on_with_the_same_bits(tmp_path):
+    state = SeriesState.new("s", WINDOWING, FORESTS)
+    state.waiting = [batch(list(range(200)), 0)]
+    state.advance("s", 200)
+    (tmp_path / "state").write_bytes(state.pack())
+    state.waiting = [batch(list(range(200, 400)), 200)]
+    expected = [score.as_py().hex() for score in state.advance("s", 400).results["ANOMALY_SCORE"]]
+    command = [sys.executable, "-c", CONTINUED, str(tmp_path / "state")]
+    ended = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)}, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.strip() == str(expected)
+    assert len(set(expected)) > 10
