@@ -30,7 +30,8 @@ test: setup lint
 test-integration: setup
 	.venv/bin/python -m pytest tests/integration/test_histories.py tests/integration/test_fanout_localstack.py \
 		tests/integration/test_model_matches_localstack.py
-	.venv/bin/python -m pytest tests/integration/test_calls_*.py tests/integration/test_every_call.py
+	.venv/bin/python -m pytest tests/integration/test_calls_*.py tests/integration/test_trace_localstack.py \
+		tests/integration/test_every_call.py
 
 # Transform functions in containers of AWS's Lambda image, and the debugger in Docker: needs Docker.
 test-docker: setup

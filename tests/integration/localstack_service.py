@@ -24,6 +24,8 @@ _SETTINGS: Final = {
     "LS_LOG": "error",
 }
 _START_S: Final = 240.0
+_ours: Final[set[str]] = set()
+"""Endpoints of the containers that were started here."""
 
 
 @contextmanager
@@ -51,6 +53,23 @@ def running_localstack() -> Iterator[str]:
 
 
 @contextmanager
+def localstack_of_ours(running: str) -> Iterator[str]:
+    """The endpoint of a LocalStack in which a test may delete what has a scenario's name: nobody else works with it.
+
+    Args:
+        running: endpoint of the one that runs; it is taken if the tests started it.
+
+    Raises:
+        RuntimeError: another one is needed, and none can be started; the message says what to do.
+    """
+    if running in _ours:
+        yield running
+    else:
+        with _container() as endpoint:
+            yield endpoint
+
+
+@contextmanager
 def _container() -> Iterator[str]:
     if shutil.which("docker") is None or _docker("info") is None:
         message = f"No LocalStack answers at {_DEFAULT}, and no Docker starts one. With Docker: {_command()}"
@@ -63,7 +82,9 @@ def _container() -> Iterator[str]:
     remove = f"docker rm --force --volumes {name} >/dev/null 2>&1"
     child = Child("LocalStack", ["sh", "-c", f"trap '{remove}' EXIT TERM; {shlex.join(run)} & wait $!"])
     try:
-        yield _wait_until_ready(child, name)
+        endpoint = _wait_until_ready(child, name)
+        _ours.add(endpoint)
+        yield endpoint
     finally:
         child.stop()
 
