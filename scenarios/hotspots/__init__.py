@@ -1,0 +1,1 @@
+"""Taxi pickups in one stream; where they cluster is told of each, as it comes."""
