@@ -12,7 +12,6 @@ from rich.table import Table
 from pipelines.analytics.scoring import RESULTS
 from pipelines.firehose.invoke import Invoker
 from pipelines.firehose.ledger import Delivery
-from pipelines.kinesis.page import decode_batch
 from pipelines.lake.audit import audit
 from pipelines.runtime.aws import client
 from scenarios.declared import DeclaredScenario
@@ -99,11 +98,7 @@ class HotspotsScenario(DeclaredScenario):
 
 def _delivered(delivery: Delivery) -> Counter[tuple[str, str]]:
     """Shard and sequence number of every record that the delivery stream delivered: all that were put."""
-    places: Counter[tuple[str, str]] = Counter()
-    for written in delivery.objects:
-        rows = decode_batch(written.sequence_numbers)
-        places.update(zip(*(rows.column(name).to_pylist() for name in ("shard_id", "sequence_number")), strict=True))
-    return places
+    return Counter((shard_id, number) for entry in delivery.entries for shard_id, number, _ in entry.records)
 
 
 scenario = HotspotsScenario()
