@@ -1,13 +1,14 @@
 """What the scenarios have in common: AWS's request JSON declares what exists, a handler beside it transforms."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from infra.provisioning import provision, remove
-from pipelines.firehose.invoke import InProcessInvoker
+from pipelines.analytics.findings import Findings
+from pipelines.firehose.invoke import InProcessInvoker, Invoker
 
 
 class DeclaredScenario:
@@ -16,6 +17,8 @@ class DeclaredScenario:
     Args:
         folder: of the scenario.
     """
+
+    result_streams: Sequence[str] = ()
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -48,3 +51,14 @@ class DeclaredScenario:
 
     def observe(self, pages: Any, folder: Path) -> None:
         """Nothing is looked at but what is delivered."""
+
+    def draw(self, pipeline: Any, until: Any, folder: Path, invoker: Callable[[str], Invoker]) -> None:
+        """There is no application but the delivery streams."""
+
+    def news(self, folder: Path) -> Any:
+        """Nothing beside the stages' table."""
+        return None
+
+    def findings(self, folder: Path) -> Findings | None:
+        """Nothing beside what is delivered."""
+        return None

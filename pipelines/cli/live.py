@@ -20,6 +20,9 @@ ROWS: Final = (
     ("Deliver", "deliver"),
     ("Errors", "errors"),
     ("Backup", "backup"),
+    ("Rows", "rows"),
+    ("Score", "score"),
+    ("Put", "put"),
 )
 _BUFFER_OF: Final = {"batch": "batch", "buffer": "buffer", "errors": "error_buffer", "backup": "backup_buffer"}
 

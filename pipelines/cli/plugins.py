@@ -10,6 +10,7 @@ from pipelines.runtime.errors import NotFoundError
 from pipelines.runtime.processes import Child
 
 if TYPE_CHECKING:  # a target is found, and starts, while Beam is still being imported
+    from pipelines.analytics.findings import Findings
     from pipelines.firehose.invoke import Invoker
     from pipelines.firehose.ledger import Delivery
     from pipelines.kinesis.put import Record
@@ -57,6 +58,8 @@ class Scenario(Protocol):
         summary: one line for `hydrant list`.
         folder: with README.md, `aws/` and the handler.
         delivery_streams: names; all read the same Kinesis stream, each for itself, and each gets every record.
+        result_streams: names of delivery streams that read a Kinesis stream into which the scenario's own application
+            puts its results; they run when it has ended.
         default_records: how many records are put when nobody says; None for all there are.
     """
 
@@ -64,6 +67,7 @@ class Scenario(Protocol):
     summary: str
     folder: Path
     delivery_streams: Sequence[str]
+    result_streams: Sequence[str]
     default_records: int | None
 
     def provision(self) -> None:
@@ -83,6 +87,18 @@ class Scenario(Protocol):
 
     def observe(self, pages: Any, folder: Path) -> None:
         """Draws what the scenario wants to know of the pages that the source reads; that is left in `folder`."""
+
+    def draw(self, pipeline: Any, until: Any, folder: Path, invoker: "Callable[[str], Invoker]") -> None:
+        """Draws the scenario's own application, which reads the stream until `until`, beside the delivery streams.
+
+        What it wants to know is left in `folder`; `invoker` makes callers of its functions.
+        """
+
+    def news(self, folder: Path) -> Any:
+        """A rich renderable of what the application has found so far, for the screen; None for nothing."""
+
+    def findings(self, folder: Path) -> "Findings | None":
+        """What the application found, for the report's plots; None for nothing."""
 
     def verify(self, workload: Any, deliveries: "Mapping[str, Delivery]", folder: Path) -> Verdict:
         """Holds what came out, by delivery stream, against the oracle; `folder` is that of `observe`."""

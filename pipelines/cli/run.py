@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group
 
 from pipelines.cli.runner import CloudWatch, PrismLocation, Runner, runner_options
 from pipelines.cli.up import wait_for_interrupt
@@ -124,7 +124,8 @@ class _Run:
 
             def show(progress: Progress, seconds: float) -> None:
                 if not self.quiet:
-                    screen.update(table(progress.snapshot, put=progress.put, total=progress.total, seconds=seconds))
+                    stages = table(progress.snapshot, put=progress.put, total=progress.total, seconds=seconds)
+                    screen.update(stages if progress.news is None else Group(stages, progress.news))
 
             if self.clean:
                 scenario.remove()

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -78,7 +78,13 @@ class PutLog:
 
 
 def keep_streams(
-    folder: Path, scenario: str, target: str, stream: str, jobs: "Mapping[str, DeliveryJob]", began_ms: int
+    folder: Path,
+    scenario: str,
+    target: str,
+    stream: str,
+    jobs: "Mapping[str, DeliveryJob]",
+    began_ms: int,
+    results: "Mapping[str, DeliveryJob] | None" = None,
 ) -> None:
     """Writes `streams.json`.
 
@@ -89,14 +95,8 @@ def keep_streams(
         stream: the Kinesis stream that all delivery streams read.
         jobs: by delivery stream.
         began_ms: when the run began, ms since the epoch.
+        results: the delivery streams of the scenario's results, which read another stream.
     """
-    described = {}
-    for name, job in jobs.items():
-        conversion = job.config.destination.conversion
-        table = None
-        if conversion is not None:
-            table = get_table(client("glue"), conversion.schema.database_name, conversion.schema.table_name)
-        described[name] = {"config": asdict(job.config), "table": table}
     where = {name: value for name, value in sorted(os.environ.items()) if name.startswith(_WHERE)}
     kept = {
         "scenario": scenario,
@@ -104,9 +104,18 @@ def keep_streams(
         "began_ms": began_ms,
         "stream": stream,
         "where": where,
-        "delivery_streams": described,
+        "delivery_streams": {name: _described(job) for name, job in jobs.items()},
+        "result_streams": {name: _described(job) for name, job in (results or {}).items()},
     }
     (folder / STREAMS).write_text(json.dumps(kept, default=str), encoding="utf-8")
+
+
+def _described(job: "DeliveryJob") -> dict[str, Any]:
+    conversion = job.config.destination.conversion
+    table = None
+    if conversion is not None:
+        table = get_table(client("glue"), conversion.schema.database_name, conversion.schema.table_name)
+    return {"config": asdict(job.config), "table": table}
 
 
 @dataclass(frozen=True)
@@ -121,6 +130,7 @@ class RunFolder:
         stream: the Kinesis stream.
         where: environment variables that say where the services were.
         delivery_streams: by name its "config", as `DeliveryStreamConfig` names things, and its Glue "table" or None.
+        result_streams: the same of those that deliver what the scenario's application found.
     """
 
     path: Path
@@ -130,6 +140,7 @@ class RunFolder:
     stream: str
     where: Mapping[str, str]
     delivery_streams: Mapping[str, Mapping[str, Any]]
+    result_streams: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Self:

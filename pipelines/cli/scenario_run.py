@@ -17,10 +17,11 @@ from pipelines.cli.report.data import gather
 from pipelines.cli.report.page import page
 from pipelines.cli.run_folder import LEDGER, REPORT, RUN, PutLog, keep_streams
 from pipelines.firehose.cloudwatch import flush_all
-from pipelines.firehose.invoke import BotoInvoker
+from pipelines.firehose.invoke import BotoInvoker, Invoker
 from pipelines.firehose.ledger import Delivery, RecordId, account, read_ledger
 from pipelines.kinesis import StopFile
 from pipelines.kinesis.put import MAX_ENTRIES, batches, put_records
+from pipelines.kinesis.reader import iter_pages
 from pipelines.runtime.aws import aws_errors, client
 from pipelines.runtime.clock import Clock
 from pipelines.runtime.errors import ConfigurationError
@@ -43,6 +44,7 @@ class Progress:
         first_object_s: seconds from the start to the first data object; None before it.
         put_s: seconds from the start to the last record put; None before it.
         samples: what was known at each look at it: seconds, put, stages.
+        news: what the scenario's application has found, a rich renderable; None for nothing.
     """
 
     total: int
@@ -51,6 +53,7 @@ class Progress:
     first_object_s: float | None = None
     put_s: float | None = None
     samples: list[dict[str, Any]] = field(default_factory=list)
+    news: Any = None
 
     def note(self, snapshot: Snapshot, seconds: float) -> None:
         """What the pipeline's metrics are `seconds` after the start."""
@@ -186,10 +189,14 @@ def run_scenario(  # noqa: PLR0913 - what differs from run to run
     workload = scenario.workload(count, seed)
     progress = Progress(len(workload))
     invoker = scenario.invoker if target.runs_handlers_in_process else BotoInvoker
-    jobs = {name: load(name, invoker, cloudwatch=options.cloudwatch) for name in scenario.delivery_streams}
+    jobs, results = (
+        {name: load(name, invoker, cloudwatch=options.cloudwatch) for name in names}
+        for names in (scenario.delivery_streams, scenario.result_streams)
+    )
     stream = _source_of(jobs)
-    keep_streams(folder, scenario.name, target.name, stream, jobs, clock.now_ms() - round(seconds() * 1000))
-    for bucket in {job.config.destination.bucket for job in jobs.values()}:
+    began_ms = clock.now_ms() - round(seconds() * 1000)
+    keep_streams(folder, scenario.name, target.name, stream, jobs, began_ms, results)
+    for bucket in {job.config.destination.bucket for job in (*jobs.values(), *results.values())}:
         _refuse_leftovers(bucket)
     with tempfile.TemporaryDirectory(prefix="hydrant-", ignore_cleanup_errors=True) as own:
         stop_file = StopFile(f"{own}/ends.json")
@@ -197,11 +204,12 @@ def run_scenario(  # noqa: PLR0913 - what differs from run to run
 
         def tick(snapshot: Snapshot) -> None:
             progress.note(snapshot, seconds())
+            progress.news = scenario.news(folder / _OBSERVED)
             if producer.error is not None:
                 raise producer.error
             show(progress, progress.samples[-1]["seconds"])
 
-        build = _graph(scenario, jobs, stop_file, folder)
+        build = _graph(scenario, jobs, stop_file, folder, invoker)
         with scenario.disturbed(workload, seed):
             producer.start()
             try:
@@ -216,11 +224,14 @@ def run_scenario(  # noqa: PLR0913 - what differs from run to run
     for name in jobs:
         entries = tuple(read_ledger(_ledger(folder, name)))
         deliveries[name] = Delivery(account(producer.placed, entries), entries)
+    for name, job in results.items():
+        deliveries[name] = _deliver_results(name, job, options, folder)
     verdict = scenario.verify(workload, deliveries, folder / _OBSERVED)
     report = Report(deliveries, verdict, folder, seconds(), progress.first_object_s, progress.put_s)
     described = report.to_json() | {"scenario": scenario.name, "seed": seed, "samples": progress.samples}
     (folder / RUN).write_text(json.dumps(described, default=str), encoding="utf-8")
-    (folder / REPORT).write_text(page(gather(report, seed, progress.samples)), encoding="utf-8")
+    findings = scenario.findings(folder / _OBSERVED)
+    (folder / REPORT).write_text(page(gather(report, seed, progress.samples, findings)), encoding="utf-8")
     return report
 
 
@@ -229,9 +240,16 @@ def _ledger(folder: Path, delivery_stream: str) -> Path:
 
 
 def _graph(
-    scenario: Scenario, jobs: Mapping[str, DeliveryJob], until: StopFile, folder: Path
+    scenario: Scenario,
+    jobs: Mapping[str, DeliveryJob],
+    until: StopFile,
+    folder: Path,
+    invoker: Callable[[str], Invoker],
 ) -> Callable[[beam.Pipeline], None]:
-    """A function that draws all delivery streams into one pipeline; the scenario sees the pages of the first one."""
+    """A function that draws all delivery streams, and the scenario's own application, into one pipeline.
+
+    The scenario sees the pages of the first delivery stream.
+    """
     observed = folder / _OBSERVED
     observed.mkdir()
     for name in jobs:
@@ -242,8 +260,26 @@ def _graph(
         for name, job in jobs.items():
             pipeline | name >> job.path("TRIM_HORIZON", until, ledger=_ledger(folder, name), observe=observe)
             observe = None
+        scenario.draw(pipeline, until, observed, invoker)
 
     return build
+
+
+def _deliver_results(name: str, job: DeliveryJob, options: HydrantOptions, folder: Path) -> Delivery:
+    """Delivers what is in the Kinesis stream of delivery stream `name`, which nobody writes to any more."""
+    stream = _source_of({name: job})
+    placed: list[RecordId] = []
+    with tempfile.TemporaryDirectory(prefix="hydrant-", ignore_cleanup_errors=True) as own:
+        stop_file = StopFile(f"{own}/ends.json")
+        stop_file.write({"": None})  # every shard ends as soon as nothing is left in it
+        for page in iter_pages(stream, until=stop_file):
+            names = ("shard_id", "sequence_number", "sub_sequence_number")
+            placed += zip(*(page.column(name).to_pylist() for name in names), strict=True)
+        ledger = _ledger(folder, name)
+        ledger.mkdir(parents=True)
+        run_pipeline(job.pipeline("TRIM_HORIZON", stop_file, ledger=ledger), options)
+    entries = tuple(read_ledger(ledger))
+    return Delivery(account(placed, entries), entries)
 
 
 def _source_of(jobs: Mapping[str, DeliveryJob]) -> str:

@@ -266,7 +266,8 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
                     size += step.claim.data_bytes
                     yield from self._deliver(element, shard, left, step, watermark)
                     left = self._still_here(left, tracker)
-                self._tell_lag(watermark)
+                if self._options.event_time.follows_clock:
+                    self._tell_lag(watermark)
                 pause_s = min(step.seconds, self._longest_pause_s) if isinstance(step, Wait) else 0.0
                 if pause_s > 0 or size >= CALL_BYTES or self._clock.monotonic_s() >= end_s:
                     for shard in left.readable():

@@ -87,7 +87,7 @@ class Workload:
 
 
 def make_workload(count: int | None, seed: int) -> Workload:
-    """The first `count` values of all metrics together, or all, disordered by `seed`; and some records that are none."""
+    """The first `count` values of all metrics together, or all, disordered by `seed`; and some that are none."""
     rng = random.Random(seed)
     merged = sorted((at, metric, value) for metric, series in _series().items() for at, value in series)
     timed: list[tuple[datetime, int, Value | bytes]] = []

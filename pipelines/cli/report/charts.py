@@ -30,6 +30,8 @@ class Chart:
         unit: of the vertical axis.
         number: how a value of it is written.
         height: of the SVG.
+        along: what the horizontal axis is.
+        moments: places on it and what they are called; None for round numbers.
     """
 
     title: str
@@ -39,6 +41,8 @@ class Chart:
     number: Callable[[float], str]
     height: int = 208
     parts: list[str] = field(default_factory=list)
+    along: str = "seconds since the run began"
+    moments: Sequence[tuple[float, str]] | None = None
 
     def __post_init__(self) -> None:
         self.steps = ticks(0, self.top)
@@ -64,6 +68,14 @@ class Chart:
             path = "L".join(f"{self.px(x):.1f} {self.py(y):.1f}" for x, y in closed)
             self.parts.append(f'<path class="area {css}" d="M{path}Z"/>')
 
+    def span(self, begin: float, end: float, css: str, tip: str) -> None:
+        """A stretch of the horizontal axis, from top to bottom, with something to say."""
+        left, right = self.px(max(begin, self.x[0])), self.px(min(end, self.x[1]))
+        self.parts.append(
+            f'<rect class="span {css}" x="{left:.1f}" y="{_TOP}" width="{max(1.0, right - left):.1f}" '
+            f'height="{self.height - _BOTTOM - _TOP}" data-tip="{escape(tip)}"/>'
+        )
+
     def across(self, y: float, label: str) -> None:
         """A dashed line at a value, with what it is."""
         at = self.py(y)
@@ -84,15 +96,16 @@ class Chart:
             axes.append(f'<path class="grid" d="M{_LEFT} {at:.1f}H{WIDTH - _RIGHT}"/>')
             axes.append(f'<text class="tick" x="{_LEFT - 7}" y="{at + 4:.1f}" text-anchor="end">')
             axes.append(f"{escape(self.number(step))}</text>")
-        for step in ticks(*self.x, most=7):
-            if self.x[0] <= step <= self.x[1]:
-                at = self.px(step)
+        moments = self.moments if self.moments is not None else [(at, f"{at:g}") for at in ticks(*self.x, most=7)]
+        for moment, name in moments:
+            if self.x[0] <= moment <= self.x[1]:
+                at = self.px(moment)
                 axes.append(f'<path class="axis" d="M{at:.1f} {below}v4"/>')
-                axes.append(f'<text class="tick" x="{at:.1f}" y="{below + 17}" text-anchor="middle">{step:g}</text>')
+                axes.append(f'<text class="tick" x="{at:.1f}" y="{below + 17}" text-anchor="middle">{name}</text>')
         axes.append(f'<path class="axis" d="M{_LEFT} {below}H{WIDTH - _RIGHT}"/>')
         middle = (_LEFT + WIDTH - _RIGHT) / 2
         axes.append(f'<text class="small" x="{middle}" y="{self.height - 4}" text-anchor="middle">')
-        axes.append("seconds since the run began</text>")
+        axes.append(f"{escape(self.along)}</text>")
         axes.append(f'<text class="small" transform="translate(11 {(below + _TOP) / 2:.1f}) rotate(-90)"')
         axes.append(f' text-anchor="middle">{escape(self.unit)}</text>')
         drawn = "".join([*axes, *self.parts])

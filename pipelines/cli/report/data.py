@@ -18,6 +18,7 @@ from pipelines.runtime.aws import aws_errors, client
 from pipelines.runtime.errors import HydrantError
 
 if TYPE_CHECKING:
+    from pipelines.analytics.findings import Findings
     from pipelines.cli.scenario_run import Report
 
 ERRORS: Final = (PROCESSING_FAILED, FORMAT_CONVERSION_FAILED)
@@ -73,6 +74,7 @@ class Picture:
         put: when a request was answered, and its records and bytes.
         shards: into how many shards records were put.
         samples: the stages' metrics, see `scenario_run.Progress`.
+        findings: what the scenario's application found; None for nothing.
     """
 
     scenario: str
@@ -89,13 +91,16 @@ class Picture:
     put: Sequence[tuple[float, int, int]] = ()
     shards: int = 0
     samples: Sequence[Mapping[str, Any]] = ()
+    findings: "Findings | None" = None
 
     def at(self, ms: int) -> float:
         """Seconds since the run began."""
         return (ms - self.began_ms) / 1000
 
 
-def gather(report: "Report", seed: int, samples: Sequence[Mapping[str, Any]]) -> Picture:
+def gather(
+    report: "Report", seed: int, samples: Sequence[Mapping[str, Any]], findings: "Findings | None" = None
+) -> Picture:
     """The picture of a run that has just ended; error objects are read from S3."""
     run = RunFolder.read(report.folder)
     put = [
@@ -118,6 +123,7 @@ def gather(report: "Report", seed: int, samples: Sequence[Mapping[str, Any]]) ->
         put=put,
         shards=len(run.put.column("shard_id").unique()),
         samples=samples,
+        findings=findings,
     )
 
 
@@ -143,7 +149,7 @@ def _as_text(renderable: Any) -> str:
 
 
 def _stream(run: RunFolder, name: str, delivery: Delivery) -> StreamPicture:
-    kept = run.delivery_streams[name]
+    kept = {**run.delivery_streams, **run.result_streams}[name]
     table = kept["table"]
     failures: list[Mapping[str, Any]] = []
     note = ""

@@ -10,6 +10,7 @@ from typing import Any, Final
 from pipelines.cli.report import plots
 from pipelines.cli.report.charts import size
 from pipelines.cli.report.data import ERRORS, Picture, StreamPicture
+from pipelines.cli.report.findings import found
 from pipelines.cli.report.path import path_svg
 from pipelines.firehose.errors import FORMAT_CONVERSION_FAILED
 
@@ -25,7 +26,14 @@ def page(picture: Picture) -> str:
     style, script = (here.joinpath(name).read_text(encoding="utf-8") for name in ("style.css", "hover.js"))
     body = "\n".join(
         part
-        for part in (_head(picture), _paths(picture), plots.over_time(picture), *_streams(picture), _verdict(picture))
+        for part in (
+            _head(picture),
+            found(picture.findings),
+            _paths(picture),
+            plots.over_time(picture),
+            *_streams(picture),
+            _verdict(picture),
+        )
         if part
     )
     return f"""<!doctype html>

@@ -53,7 +53,8 @@ def path_svg(picture: Picture, stream: StreamPicture) -> str:
     data, errors, backup = stream.of("data"), stream.of(*ERRORS), stream.of("backup")
     rows = 1 if destination["backup"] else 0
     put_bytes = sum(number for _, _, number in picture.put)
-    shards = f"{size(put_bytes)}, {_count(picture.shards, 'shard')}"
+    source = (stream.config.get("source") or {}).get("stream_name", picture.stream)
+    shards = f"{size(put_bytes)}, {_count(picture.shards, 'shard')}" if source == picture.stream else source
     main = [_Box(0, rows, "Kinesis", (_count(account.put, "record"), shards))]
     if destination["lambda_processor"]:
         ok = f"{sum(called.ok for called in stream.invocations):,} Ok"

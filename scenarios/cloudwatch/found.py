@@ -1,0 +1,79 @@
+"""What the application found, by series: detections beside the labelled windows, for the screen and the report."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from pipelines.analytics.explanation import driver
+from pipelines.analytics.findings import Detection, Findings, Scored, ScoredSeries
+from scenarios.cloudwatch.application import WINDOW_MS
+from scenarios.cloudwatch.checks import by_series
+from scenarios.cloudwatch.workload import METRICS, labels
+
+_LATEST: Final = 8
+
+
+def findings(results: Sequence[Mapping[str, Any]]) -> Findings:
+    """All series with their windows, labels and detections."""
+    found = by_series(results)
+    known = labels()
+    return Findings(
+        "Anomalies by event time",
+        "Eight CloudWatch metrics, each moved by whole days so that all begin together. Half an hour is a window; a "
+        "mark is where an anomaly began, at the value and at its score.",
+        [series(name, found.get(name, []), known[name]) for name in METRICS],
+    )
+
+
+def series(name: str, rows: Sequence[Mapping[str, Any]], known: Sequence[tuple[int, int]]) -> ScoredSeries:
+    """One series; `rows` are its results in order."""
+    windows = [Scored(row["window_start_ms"], row["mean"], row["ANOMALY_SCORE"], row["threshold"]) for row in rows]
+    return ScoredSeries(name, windows, known, list(detections(rows, known)))
+
+
+def detections(rows: Sequence[Mapping[str, Any]], known: Sequence[tuple[int, int]]) -> list[Detection]:
+    """Where anomalies began, and how long each lasts: while scores stay above the threshold that it exceeded."""
+    found: list[Detection] = []
+    for at, row in enumerate(rows):
+        if not row["anomaly"]:
+            continue
+        end = at
+        while end + 1 < len(rows) and (rows[end + 1]["ANOMALY_SCORE"] or 0.0) > row["threshold"]:
+            end += 1
+        begin_ms, end_ms = row["window_start_ms"], rows[end]["window_start_ms"] + WINDOW_MS
+        labelled = any(begin <= row["event_ms"] and begin_ms <= last for begin, last in known)
+        found.append(Detection(begin_ms, end_ms, said(row), labelled))
+    return found
+
+
+def said(row: Mapping[str, Any]) -> str:
+    """What drove the score of a result."""
+    column, direction, share = driver(row["ANOMALY_EXPLANATION"])
+    score = row["ANOMALY_SCORE"]
+    return f"score {score:.2f}, {column} {direction} ({100 * share / (score or 1):.0f} % of it)"
+
+
+def latest(results: Sequence[Mapping[str, Any]]) -> Table | None:
+    """The last anomalies, for the screen; None when there was none yet."""
+    rows = [
+        (name, found, row)
+        for name, rows in by_series(results).items()
+        for found in detections(rows, labels()[name])
+        for row in rows
+        if row["window_start_ms"] == found.at_ms
+    ]
+    if not rows:
+        return None
+    table = Table("Series", "Window", "Mean", "Score", "Driven by", "Lasts", box=SIMPLE_HEAD)
+    for at in (2, 3, 5):
+        table.columns[at].justify = "right"
+    for name, found, row in sorted(rows, key=lambda entry: entry[1].at_ms)[-_LATEST:]:
+        column, direction, _ = driver(row["ANOMALY_EXPLANATION"])
+        begins = datetime.fromtimestamp(found.at_ms / 1000, UTC)
+        hours = (found.until_ms - found.at_ms) / 3_600_000
+        cells = (f"{row['mean']:,.4g}", f"{row['ANOMALY_SCORE']:.2f}", f"{column} {direction}", f"{hours:.1f} h")
+        table.add_row(name, f"{begins:%d %b %H:%M}", *cells)
+    return table

@@ -1,0 +1,47 @@
+"""What the application's outputs were, kept in the run's folder, and read back while it runs and behind it."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import apache_beam as beam
+import orjson
+import pyarrow as pa
+
+_SUFFIX: Final = ".jsonl"
+
+
+class Keep(beam.DoFn):
+    """pa.RecordBatch -> nothing: appends its rows to a file of the worker's own, an object a line.
+
+    Args:
+        folder: of the run.
+        output: which output it is; names the file.
+    """
+
+    def __init__(self, folder: Path, output: str) -> None:
+        self._folder = str(folder)
+        self._output = output
+
+    def setup(self) -> None:
+        path = f"{self._folder}/{self._output}-{uuid.uuid4()}{_SUFFIX}"
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
+        rows = batch.drop_columns("data") if "data" in batch.schema.names else batch
+        os.write(self._file, b"".join(orjson.dumps(row) + b"\n" for row in rows.to_pylist()))
+        yield from ()
+
+    def teardown(self) -> None:
+        os.close(self._file)
+
+
+def kept(folder: Path, output: str) -> list[dict[str, Any]]:
+    """The rows of an output so far, in the order in which each worker had them."""
+    found = []
+    for path in sorted(folder.glob(f"{output}-*{_SUFFIX}")):
+        whole, _, _ = path.read_bytes().rpartition(b"\n")  # a line may be on its way
+        found += [orjson.loads(line) for line in whole.splitlines()]
+    return found

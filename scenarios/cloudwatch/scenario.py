@@ -1,0 +1,148 @@
+"""The scenario `cloudwatch`, as the `hydrant` command finds it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import apache_beam as beam
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from pipelines.analytics.findings import Findings, ScoredSeries
+from pipelines.analytics.scoring import RESULTS
+from pipelines.analytics.stages import BAD, LATE, ORDERED
+from pipelines.firehose.invoke import Invoker
+from pipelines.firehose.ledger import Delivery
+from pipelines.lake.audit import audit
+from pipelines.lake.query import query
+from pipelines.runtime.aws import client
+from scenarios.cloudwatch import application, checks
+from scenarios.cloudwatch.found import findings, latest
+from scenarios.cloudwatch.observed import kept
+from scenarios.cloudwatch.workload import Workload, make_workload
+from scenarios.declared import DeclaredScenario
+from scenarios.read_back import stream_records
+
+RAW, SCORES = "cloudwatch", "cloudwatch-scores"
+COLUMNS: Final = ("series", "window_start_ms", "records", "mean", "most", "anomaly_score", "anomaly")
+SQL: Final = f"SELECT {', '.join(COLUMNS)} FROM cloudwatch_db.scores"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found by series, beside the labels; and what is wrong.
+
+    Attributes:
+        panels: the series.
+        late: records that came too late.
+        bad: records that are no values.
+        equal: whether the table of scores holds, value for value, what the application gave.
+        scanned_bytes: what the query read, as Athena counts it (E9).
+        problems: sentences; none when all is well.
+    """
+
+    panels: Sequence[ScoredSeries]
+    late: int
+    bad: int
+    equal: bool
+    scanned_bytes: int
+    problems: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        rows = {
+            panel.name: {
+                "windows": len(panel.windows),
+                "labelled": len(panel.labels),
+                "labelled_windows_hit": _hit(panel),
+                "detections": [detection._asdict() for detection in panel.detections],
+            }
+            for panel in self.panels
+        }
+        told = {"series": rows, "late": self.late, "bad": self.bad}
+        return {"sql": SQL, **told, "equal": self.equal, "data_scanned_bytes": self.scanned_bytes}
+
+    def table(self) -> Table:
+        """A line a series."""
+        table = Table("Series", "Windows", "Labelled", "of them hit", "Detected elsewhere", box=SIMPLE_HEAD)
+        table.title, table.title_justify = f"{self.late:,} late, {self.bad:,} bad", "left"
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for panel in self.panels:
+            elsewhere = sum(not detection.labelled for detection in panel.detections)
+            numbers = (len(panel.windows), len(panel.labels), _hit(panel), elsewhere)
+            table.add_row(panel.name, *(f"{number:,}" for number in numbers))
+        same = "equal to" if self.equal else "NOT EQUAL to"
+        table.caption = f"The table of scores is {same} the application's results; {self.scanned_bytes:,} bytes scanned"
+        return table
+
+
+class CloudWatch(DeclaredScenario):
+    """Implements `pipelines.cli.plugins.Scenario`."""
+
+    name = "cloudwatch"
+    summary = "Eight real CloudWatch metrics, disordered, some late: windows, anomaly scores, why, and alarms"
+    delivery_streams = (RAW,)
+    result_streams = (SCORES,)
+    default_records = None
+
+    def __init__(self) -> None:
+        super().__init__(Path(__file__).parent)
+
+    def workload(self, count: int | None, seed: int) -> Workload:
+        """What to put."""
+        return make_workload(count, seed)
+
+    def draw(self, pipeline: beam.Pipeline, until: Any, folder: Path, invoker: Callable[[str], Invoker]) -> None:
+        """Draws windows, scores and destinations."""
+        application.draw(pipeline, until, folder, invoker)
+
+    def news(self, folder: Path) -> Table | None:
+        """The last anomalies."""
+        return latest(kept(folder, RESULTS))
+
+    def findings(self, folder: Path) -> Findings:
+        """Every series with its scores and detections."""
+        return findings(kept(folder, RESULTS))
+
+    def verify(self, workload: Workload, deliveries: Mapping[str, Delivery], folder: Path) -> Verdict:
+        """Holds the account, the windows, the scores and what was delivered of them against other computations."""
+        kinesis, s3 = client("kinesis"), client("s3")
+        outputs = {name: kept(folder, name) for name in (ORDERED, LATE, BAD)}
+        results = kept(folder, RESULTS)
+        put = [record.id for record in stream_records(kinesis, application.STREAM)]
+        late, ordered = outputs[LATE], outputs[ORDERED]
+        problems = [
+            *checks.account(put, outputs),
+            *checks.wrongly_late(late, workload.values),
+            *checks.windows(ordered, results),
+            *checks.scores(results),
+        ]
+        bad = len(outputs[BAD])
+        if bad != len(workload) - len(workload.values):
+            problems.append(
+                f"{bad:,} records count as no values, and {len(workload) - len(workload.values):,} are none"
+            )
+        if deliveries[SCORES].account.delivered != len(results):
+            problems.append(
+                f"{deliveries[SCORES].account.delivered:,} results were delivered, and there are {len(results):,}"
+            )
+        objects = [written for delivery in deliveries.values() for written in delivery.objects]
+        problems += audit(s3, objects, {written.bucket for written in objects})
+        answer = query(SQL)
+        ours = sorted(zip(*(answer.table.column(name).to_pylist() for name in COLUMNS), strict=True))
+        names = ("series", "window_start_ms", "records", "mean", "most", "ANOMALY_SCORE", "anomaly")
+        expected = sorted(tuple(row[name] for name in names) for row in results)
+        panels = [panel for panel in findings(results).panels if isinstance(panel, ScoredSeries)]
+        return Verdict(panels, len(late), bad, ours == expected, answer.data_scanned_bytes, problems)
+
+
+def _hit(panel: ScoredSeries) -> int:
+    """How many of the labelled windows hold a detection."""
+    return sum(
+        any(begin <= detection.until_ms and detection.at_ms <= end for detection in panel.detections)
+        for begin, end in panel.labels
+    )
+
+
+scenario = CloudWatch()
