@@ -9,6 +9,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from pipelines.analytics.findings import Findings
 from pipelines.analytics.scoring import RESULTS
 from pipelines.firehose.invoke import Invoker
 from pipelines.firehose.ledger import Delivery
@@ -17,7 +18,7 @@ from pipelines.runtime.aws import client
 from scenarios.declared import DeclaredScenario
 from scenarios.hotspots.application import draw, kept
 from scenarios.hotspots.checks import Line, by_place, findings, problems
-from scenarios.hotspots.picture import picture
+from scenarios.hotspots.picture import draw_findings
 from scenarios.hotspots.workload import Workload, make_workload
 
 
@@ -66,12 +67,10 @@ class HotspotsScenario(DeclaredScenario):
 
     def __init__(self) -> None:
         super().__init__(Path(__file__).parent)
-        self._workload: Workload | None = None
 
     def workload(self, count: int | None, seed: int) -> Workload:
         """What to put."""
-        self._workload = make_workload(count or self.default_records, seed)
-        return self._workload
+        return make_workload(count or self.default_records, seed)
 
     def draw(self, pipeline: Any, until: Any, folder: Path, invoker: Callable[[str], Invoker]) -> None:
         """The pickups in order, and the hotspots around each."""
@@ -83,9 +82,9 @@ class HotspotsScenario(DeclaredScenario):
         around = sum(row["HOTSPOTS_RESULT"] != '{"hotspots":[]}' for row in told)
         return f"{len(told):,} pickups taken in order, {around:,} of them in a hotspot" if told else None
 
-    def plots(self, folder: Path) -> str:
-        """The map."""
-        return picture(findings(self._workload, folder)) if self._workload else ""
+    def findings(self, folder: Path) -> Findings:
+        """The maps."""
+        return draw_findings(kept(folder, RESULTS))
 
     def verify(self, workload: Workload, deliveries: Mapping[str, Delivery], folder: Path) -> Verdict:
         """Holds what was found against where pickups were made up, and every record's end against what was put."""
