@@ -47,14 +47,14 @@ bench: setup
 	$(HYDRANT) bench convert
 	$(HYDRANT) bench path
 
-# The page that a run leaves, looked at in headless Chromium; `make screenshot` also takes the README's picture anew.
+# The page that a run leaves, looked at in headless Chromium; `make screenshot` also takes the README's pictures anew.
 .PHONY: test-browser screenshot
 test-browser: setup
 	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; fi
 	.venv/bin/python -m pytest tests/browser
 
-screenshot: export HYDRANT_SCREENSHOT = docs/images/report.png
+screenshot: export HYDRANT_SCREENSHOTS = docs/images
 screenshot: test-browser
 
 soak: setup

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from pipelines.analytics.findings import Box, Detection, Findings, PointMap, Scored, ScoredSeries
 from pipelines.cli.report.data import ERRORS, Picture, StreamPicture
 from pipelines.firehose.chunk import DeliveredObject, ShardLineage
 from pipelines.firehose.config import (
@@ -128,3 +129,25 @@ def empty() -> Picture:
         account=Account(put=0, delivered=0, dropped=0, failed=0), objects=[], invocations=[], failures=[], table=None
     )
     return picture(nothing, put=[], shards=0, samples=[], first_object_s=None)
+
+
+def findings(name: str = "a_series") -> Findings:
+    """A series with and without anything in it, and maps of many points, of one, and of none."""
+    windows = [Scored(n * 1_800_000, 10.0 + n % 7, 0.0 if n < 96 else 1.0 + n % 5 / 10, 1.7) for n in range(600)]
+    known = [(200 * 1_800_000, 220 * 1_800_000), (-5, 10_000)]
+    found = [Detection(210 * 1_800_000, 214 * 1_800_000, name, True), Detection(400 * 1_800_000, 10**12, name, False)]
+    boxes = [Box(120.5, (0.1, 0.1), (0.2, 0.3)), Box(1e9, (0.9, 0.9), (0.9, 0.9))]
+    many = [(n % 97 / 97, n % 89 / 89) for n in range(9_000)]
+    axes = ("longitude", "latitude")
+    return Findings(
+        "What was found",
+        name,
+        [
+            ScoredSeries(name, windows, known, found),
+            ScoredSeries(f"{name} that never came", []),
+            ScoredSeries("one window", windows[:1]),
+            PointMap(name, axes, many, boxes),
+            PointMap("one point", axes, [(1.0, 2.0)]),
+            PointMap("no point", axes, []),
+        ],
+    )

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from chromium import Page, chromium
-from report_pictures import config, empty, evil, picture, stream, written
+from report_pictures import EVIL, config, empty, evil, findings, picture, stream, written
 
 from pipelines.cli.report.page import page as rendered
 
 HYDRANT = Path(sys.executable).parent / "hydrant"
-SCREENSHOT = os.environ.get("HYDRANT_SCREENSHOT")
-"""Where the README's picture is to be made anew."""
+SCREENSHOTS = os.environ.get("HYDRANT_SCREENSHOTS")
+"""The folder in which the README's pictures are to be made anew."""
 SCREENSHOT_HEIGHT = 1_300
 
 OVERFLOWS = """(() => {
@@ -81,10 +81,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report.html"
 
 
-@pytest.fixture(params=["run", "ordinary", "two streams", "no function", "evil", "empty"])
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a run of the scenario cloudwatch."""
+    runs = tmp_path_factory.mktemp("scored")
+    subprocess.run([HYDRANT, "run", "cloudwatch", "--runs", runs], check=True, capture_output=True, timeout=240)
+    (folder,) = runs.iterdir()
+    return folder / "report.html"
+
+
+@pytest.fixture(
+    params=["run", "scored", "findings", "evil findings", "ordinary", "two streams", "no function", "evil", "empty"]
+)
 def report(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    if request.param == "run":
-        return request.getfixturevalue("run")
+    if request.param in ("run", "scored"):
+        return request.getfixturevalue(request.param)
     bare = stream(
         config=config(function=False, conversion=False, backup=False),
         objects=[written("data", n, 1_250, "interval") for n in range(4)],
@@ -94,7 +105,8 @@ def report(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     )
     pictures: dict[str, Any] = {
         "ordinary": picture(), "two streams": picture(stream("one"), stream("two")), "no function": picture(bare),
-        "evil": evil(), "empty": empty(),
+        "evil": evil(), "empty": empty(), "findings": picture(findings=findings()),
+        "evil findings": picture(findings=findings(EVIL)),
     }  # fmt: skip
     path = tmp_path / "report.html"
     path.write_text(rendered(pictures[request.param]), encoding="utf-8")
@@ -147,8 +159,28 @@ def test_what_the_pointer_is_on_says_more(browser: Page, run: Path) -> None:
     assert browser.asks("getComputedStyle(tip).visibility") == "hidden"
 
 
-def test_the_picture_of_the_readme_can_be_made(browser: Page, run: Path, tmp_path: Path) -> None:
-    path = Path(SCREENSHOT) if SCREENSHOT else tmp_path / "report.png"
-    browser.open(run.as_uri(), 1280)
+def test_every_series_has_its_value_its_score_its_labels_and_what_was_found(browser: Page, scored: Path) -> None:
+    browser.open(scored.as_uri(), 1280)
+    drawn = browser.asks("""[...document.querySelectorAll(".findings figure")].map((each) => [
+      each.querySelector("b").innerText, each.querySelectorAll("svg[role=img]").length,
+      each.querySelectorAll("svg:first-of-type .span").length,
+      each.querySelectorAll("svg:first-of-type .mark").length])""")
+    assert len(drawn) == 8
+    assert {charts for _, charts, _, _ in drawn} == {2}
+    labels = {name: spans for name, _, spans, _ in drawn}
+    assert labels["rds_cpu_utilization_e47b3b"] == 2
+    assert labels["ec2_cpu_utilization_c6585a"] == 0
+    assert sum(marks for *_, marks in drawn) > 10
+    tip = browser.asks("document.querySelector('.findings .mark.good').dataset.tip")
+    assert "score" in tip
+    assert "lasts" in tip
+
+
+@pytest.mark.parametrize(("name", "of"), [("report.png", "run"), ("cloudwatch.png", "scored")])
+def test_the_pictures_of_the_readme_can_be_made(
+    browser: Page, tmp_path: Path, request: pytest.FixtureRequest, name: str, of: str
+) -> None:
+    path = Path(SCREENSHOTS) / name if SCREENSHOTS else tmp_path / name
+    browser.open(request.getfixturevalue(of).as_uri(), 1280)
     browser.screenshot(path, SCREENSHOT_HEIGHT)
-    assert 20_000 < path.stat().st_size < 200_000
+    assert 20_000 < path.stat().st_size < 250_000
