@@ -12,10 +12,10 @@ from pipelines.analytics.hotspots import HOTSPOTS_RESULT
 from pipelines.analytics.scoring import RESULTS
 from pipelines.analytics.stages import BAD, LATE, ORDERED
 from scenarios.hotspots.application import OPTIONS, kept
-from scenarios.hotspots.workload import PLACES, Pickup, Place, Workload
+from scenarios.hotspots.workload import EVERY_MS, PLACES, Pickup, Place, Workload
 
 WARM_UP: Final = OPTIONS.window_size
-"""So many pickups after a place's hours begin, its pickups fill the window as they will."""
+"""So many pickups after a place's hours begin, its pickups fill the window as they will; or half of its hours after."""
 NEAR_DEGREES: Final = 0.01
 """A hotspot is at a place if the middle of its box is no further off: about 1 km."""
 FOUND_SHARE: Final = 0.95
@@ -75,8 +75,9 @@ def by_place(found: Sequence[Found]) -> list[Line]:
     lines = []
     for place in PLACES:
         here = [one for one in found if one.pickup.place == place]
-        begins_ms = min((one.pickup.at_ms for one in here), default=0)
-        filled = [one for one in here if one.pickup.at_ms >= begins_ms + WARM_UP * 10_000]
+        times = [one.pickup.at_ms for one in here] or [0]
+        warm_up_ms = min(WARM_UP * EVERY_MS, (max(times) - min(times)) // 2)
+        filled = [one for one in here if one.pickup.at_ms >= min(times) + warm_up_ms]
         spots = [box for one in here for box in one.boxes if place_of(box) == place]
         there = sum(any(place_of(box) == place for box in one.boxes) for one in filled)
         lines.append(Line(place, len(filled), there, max((box[0] for box in spots), default=0.0)))

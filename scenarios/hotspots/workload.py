@@ -14,12 +14,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pipelines.kinesis.put import Record
+from pipelines.runtime.errors import ConfigurationError
 
 BEGIN_MS: Final = round(datetime(2014, 10, 6, 6, tzinfo=UTC).timestamp() * 1000)
 EVERY_MS: Final = 10_000
 """A pickup every ten seconds."""
 DISORDER_MS: Final = 60_000
 """So much later than its time a pickup is put at most."""
+LEAST: Final = 600
 BAD_EVERY: Final = 500
 BAD: Final = b'{"at": "2014-10-06T07:00:00Z", "longitude": null, "latitude": 40.7}'
 
@@ -95,7 +97,14 @@ class Workload:
 
 
 def make_workload(count: int, seed: int) -> Workload:
-    """`count` pickups, disordered, and some records that are none."""
+    """`count` pickups, disordered, and some records that are none.
+
+    Raises:
+        ConfigurationError: so few that no place would have a hotspot.
+    """
+    if count < LEAST:
+        message = f"{count} pickups are too few for hotspots at {len(PLACES)} places."
+        raise ConfigurationError(message, fix=f"put {LEAST} records or more")
     rng = random.Random(seed)
     timed: list[tuple[float, int, Pickup | bytes]] = []
     for number in range(count):

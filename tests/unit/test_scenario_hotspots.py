@@ -14,10 +14,11 @@ from pipelines.analytics.stages import BAD, ORDERED
 from pipelines.analytics.state import SeriesState
 from pipelines.analytics.windows import each_row
 from pipelines.kinesis.page import make_page
+from pipelines.runtime.errors import ConfigurationError
 from scenarios.hotspots import checks
 from scenarios.hotspots.application import LAYOUT, OPTIONS
 from scenarios.hotspots.picture import draw_findings
-from scenarios.hotspots.workload import PLACES, make_workload
+from scenarios.hotspots.workload import LEAST, PLACES, make_workload
 
 COUNT = 2_000
 
@@ -115,3 +116,9 @@ def test_a_hotspot_at_a_place_is_one_that_brute_force_finds(outputs):
     assert spot.least == tuple(window[members].min(axis=0))
     assert spot.most == tuple(window[members].max(axis=0))
     assert abs(spot.least[0] - PLACES[0].longitude) < checks.NEAR_DEGREES
+
+
+def test_too_few_pickups_are_refused():
+    assert len(make_workload(LEAST, 1).pickups) == LEAST
+    with pytest.raises(ConfigurationError, match="put 600 records or more"):
+        make_workload(LEAST - 1, 1)
