@@ -21,7 +21,7 @@ EVERY_MS: Final = 10_000
 """A pickup every ten seconds."""
 DISORDER_MS: Final = 60_000
 """So much later than its time a pickup is put at most."""
-LEAST: Final = 600
+LEAST: Final = 1_000
 BAD_EVERY: Final = 500
 BAD: Final = b'{"at": "2014-10-06T07:00:00Z", "longitude": null, "latitude": 40.7}'
 

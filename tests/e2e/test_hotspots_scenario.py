@@ -12,7 +12,7 @@ from scenarios.hotspots.workload import PLACES
 HYDRANT = str(Path(sys.executable).parent / "hydrant")
 
 
-@pytest.mark.parametrize(("records", "seed"), [(600, 1), (1_500, 2)])
+@pytest.mark.parametrize(("records", "seed"), [(1_000, 1), (1_500, 2)])
 def test_every_place_is_found_and_each_record_accounted_for(records: int, seed: int) -> None:
     command = [HYDRANT, "run", "hotspots", "--records", str(records), "--seed", str(seed), "--json"]
     ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=200)

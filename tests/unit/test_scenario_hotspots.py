@@ -120,5 +120,5 @@ def test_a_hotspot_at_a_place_is_one_that_brute_force_finds(outputs):
 
 def test_too_few_pickups_are_refused():
     assert len(make_workload(LEAST, 1).pickups) == LEAST
-    with pytest.raises(ConfigurationError, match="put 600 records or more"):
+    with pytest.raises(ConfigurationError, match="put 1000 records or more"):
         make_workload(LEAST - 1, 1)
