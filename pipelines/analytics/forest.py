@@ -64,10 +64,24 @@ class RandomCutForest:
             InvalidDataError: not one finite number a column; the forest is as it was before.
         """
         point = self.centred(vector)
-        score = self._core.score(point) if self._seen >= self.options.sub_sample_size else 0.0
+        score = self._score(point)
+        self._learn(point)
+        return score
+
+    def peek(self, vector: Sequence[float]) -> float:
+        """As `score`, but nothing is learnt."""
+        return self._score(self.centred(vector))
+
+    def learn(self, vector: Sequence[float]) -> None:
+        """Learns a record, as `score` does behind scoring it."""
+        self._learn(self.centred(vector))
+
+    def _score(self, point: list[float]) -> float:
+        return self._core.score(point) if self._seen >= self.options.sub_sample_size else 0.0
+
+    def _learn(self, point: list[float]) -> None:
         self._core.update(point)
         self._seen += 1
-        return score
 
     def attribute(self, vector: Sequence[float]) -> tuple[float, list[float], list[float]]:
         """As `score`, with what each column gave to it (C12).
@@ -87,8 +101,7 @@ class RandomCutForest:
             found = self._core.attribution(point)
             high = [math.fsum(found["high"][column::width]) for column in range(width)]
             low = [math.fsum(found["low"][column::width]) for column in range(width)]
-        self._core.update(point)
-        self._seen += 1
+        self._learn(point)
         return score, high, low
 
     def centred(self, vector: Sequence[float]) -> list[float]:
