@@ -20,7 +20,9 @@ from pipelines.analytics.series import THRESHOLD
 from pipelines.runtime.errors import InvalidDataError
 
 
-@specifiable(on_demand_init=False)
+@specifiable(
+    on_demand_init=False, just_in_time_init=False
+)  # its state is pickled, and wrong parameters are refused here
 class ForestDetector(AnomalyDetector):
     """Scores `beam.Row`s of numbers; the forest's columns are the fields of the first row it sees, in their order.
 

@@ -16,6 +16,8 @@ class Benchmark(StrEnum):
     """The benchmarks there are."""
 
     CONVERT = "convert"
+    FOREST = "forest"
+    NAB = "nab"
     PATH = "path"
     SOURCE = "source"
 
@@ -23,10 +25,14 @@ class Benchmark(StrEnum):
 def command(
     name: Annotated[
         Benchmark,
-        typer.Argument(help="convert: JSON to Parquet. path: Kinesis to Parquet on S3. source: reading Kinesis."),
+        typer.Argument(
+            help="convert: JSON to Parquet. path: Kinesis to Parquet on S3. source: reading Kinesis. "
+            "nab: anomalies by NAB's score. forest: the forest's speed and state."
+        ),
     ],
     records: Annotated[int, typer.Option(min=1_000, help="How many flights.")] = 1_000_000,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+    corpus: Annotated[Path | None, typer.Option(help="nab: another folder of the corpus' layout.")] = None,
 ) -> None:
     """Measure a part of the path beside its alternatives, on real flights, all in one run.
 
@@ -37,10 +43,17 @@ def command(
     environments of their own in the cache folder, and where one cannot be run the result says why. Then it measures
     the lag from put to element on LocalStack (which needs Docker) and on the embedded model, and what an idle stream
     of 64 shards costs. About ten minutes.
+
+    nab scores the labelled series of the Numenta Anomaly Benchmark through the graph of the analytics room on Prism,
+    and baselines on the same rows, by NAB's own score. forest measures a forest beside bare krcf on 1,000 series of
+    100 trees and shingle size 8.
     """
     console = Console(stderr=True)
     if name is Benchmark.SOURCE:
         _source(records, console, as_json=as_json)
+        return
+    if name in (Benchmark.NAB, Benchmark.FOREST):
+        _anomalies(name, corpus, console, as_json=as_json)
         return
     result = _convert(records, console) if name is Benchmark.CONVERT else _path(records, console)
     if as_json:
@@ -70,6 +83,21 @@ def _source(records: int, console: Console, *, as_json: bool) -> None:
         sys.stdout.write("\n")
         return
     for part in source_report.tables(result):
+        Console().print(part)
+
+
+def _anomalies(name: Benchmark, corpus: Path | None, console: Console, *, as_json: bool) -> None:
+    from pipelines.cli.benchmarks import forest, nab, nab_report
+
+    def tell(what: str) -> None:
+        console.print(what, highlight=False)
+
+    result = nab.run(corpus, tell) if name is Benchmark.NAB else forest.run(tell)
+    if as_json:
+        json.dump(result, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+        return
+    for part in nab_report.tables(result) if name is Benchmark.NAB else forest.tables(result):
         Console().print(part)
 
 

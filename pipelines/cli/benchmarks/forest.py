@@ -1,0 +1,133 @@
+"""`hydrant bench forest`: a forest's speed on one core beside bare krcf, and the size of its state."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import krcf
+import pyarrow as pa
+from rich.table import Table
+
+from pipelines.analytics.forest import RandomCutForest
+from pipelines.analytics.forests import Forests, ForestScorer
+from pipelines.analytics.options import ForestOptions
+from pipelines.analytics.series import SeriesForests
+from pipelines.analytics.windows import each_row
+
+SERIES: Final = 1_000
+ROWS: Final = 320
+"""Of each series: beyond subSampleSize, so that scores are computed."""
+_ALIVE: Final = 50
+"""Series that are held at once: 1,000 forests of krcf would take 6 GB."""
+_OPTIONS: Final = ForestOptions(("value",), shingle_size=8)
+
+
+def run(tell: Callable[[str], None], series: int = SERIES, rows: int = ROWS) -> dict[str, Any]:
+    """Scores `series` times `rows` values by bare krcf and by the room's scorer, in turns, on one core.
+
+    Args:
+        tell: is told what runs.
+        series: how many.
+        rows: of each.
+
+    Returns:
+        Rows a CPU second of both, their ratio, and the bytes of a snapshot once the forest is full.
+    """
+    tell(f"{series:,} series of {rows:,} rows, 100 trees, shingle size 8: krcf and the scorer in turns...")
+    bare_s, ours_s = 0.0, 0.0
+    for begin in range(0, series, _ALIVE):
+        values = [_values(seed, rows) for seed in range(begin, min(begin + _ALIVE, series))]
+        batches = [_batch(one) for one in values]
+        start = time.process_time()
+        expected = _bare(values)
+        middle = time.process_time()
+        scorers = [Forests(_OPTIONS).start(str(at)) for at in range(len(batches))]
+        found = _scored(scorers, batches)
+        ours_s += time.process_time() - middle
+        bare_s += middle - start
+        _same(expected, found)
+    total = series * rows
+    return {
+        "series": series,
+        "rows": total,
+        "bare_rows_per_cpu_s": round(total / bare_s),
+        "ours_rows_per_cpu_s": round(total / ours_s),
+        "ours_to_bare": bare_s / ours_s,
+        "snapshot_bytes": _snapshot_bytes(),
+    }
+
+
+def tables(result: Mapping[str, Any]) -> Iterator[Table]:
+    """The result as a table."""
+    table = Table("", "", title=f"{result['series']:,} series, {result['rows']:,} rows, 100 trees, shingle size 8")
+    table.add_row("krcf, rows a CPU second", f"{result['bare_rows_per_cpu_s']:,}")
+    table.add_row("scorer, rows a CPU second", f"{result['ours_rows_per_cpu_s']:,}")
+    table.add_row("scorer to krcf", f"{result['ours_to_bare']:.2f}")
+    for name, size in result["snapshot_bytes"].items():
+        table.add_row(f"snapshot, {name}, bytes", f"{size:,}")
+    yield table
+
+
+def _values(seed: int, rows: int) -> list[float]:
+    chance = random.Random(seed)
+    return [chance.gauss(0, 1) for _ in range(rows)]
+
+
+def _batch(values: Sequence[float]) -> pa.RecordBatch:
+    """What a window step gives for one series."""
+    times = [300_000 * at for at in range(len(values))]
+    columns = {
+        "series": pa.array([""] * len(values)),
+        "event_ms": pa.array(times, pa.int64()),
+        "window_start_ms": pa.array(times, pa.int64()),
+        "pane": pa.array(["ON_TIME"] * len(values)),
+        "records": pa.array([1] * len(values), pa.int64()),
+        "value": pa.array(values, pa.float64()),
+    }
+    schema = each_row(["value"]).schema
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _bare(series: Sequence[Sequence[float]]) -> list[list[float]]:
+    """What one would write by hand with krcf, all its boxes cached, fed the distances that ours feeds it."""
+    found = []
+    for values in series:
+        forest = krcf.RandomCutForest(
+            {  # type: ignore[misc, typeddict-unknown-key, unused-ignore]
+                "dimensions": 1,
+                "shingle_size": _OPTIONS.shingle_size,
+                "num_trees": _OPTIONS.number_of_trees,
+                "sample_size": _OPTIONS.sub_sample_size,
+                "output_after": _OPTIONS.sub_sample_size - _OPTIONS.shingle_size + 1,
+                "random_seed": _OPTIONS.seed,
+                "lambda": 1 / _OPTIONS.time_decay,
+            }
+        )
+        scores = []
+        for value in values:
+            point = [value - values[0]]
+            scores.append(forest.score(point))
+            forest.update(point)
+        found.append(scores)
+    return found
+
+
+def _scored(scorers: Sequence[ForestScorer], batches: Sequence[pa.RecordBatch]) -> list[list[float]]:
+    scored = (scorer.score(batch) for scorer, batch in zip(scorers, batches, strict=True))
+    return [one.column("ANOMALY_SCORE").to_pylist() for one in scored]
+
+
+def _same(expected: Sequence[Sequence[float]], found: Sequence[Sequence[float]]) -> None:
+    """The scores behind the learning phase are krcf's own, bit by bit."""
+    learnt = _OPTIONS.sub_sample_size
+    assert [one[learnt:] for one in expected] == [one[learnt:] for one in found]
+
+
+def _snapshot_bytes() -> dict[str, int]:
+    forest, values = RandomCutForest(_OPTIONS), _values(1, 2_000)
+    for value in values:
+        forest.score([value])
+    series = SeriesForests(ForestOptions(("value",))).start("")
+    series.score(_batch(values))
+    return {"forest of shingle size 8": len(forest.snapshot()), "series scorer": len(series.snapshot())}
