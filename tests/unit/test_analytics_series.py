@@ -71,8 +71,8 @@ def test_the_longer_a_series_is_known_the_further_it_is_looked_back():
             episodes.begins(1.0)
         return episodes.begins(4.0)
 
-    assert not again(200, 98)
-    assert again(200, 101)
+    assert not again(200, 99)
+    assert again(200, 100)
     assert not again(5_000, 400)
     assert again(5_000, 600)
     assert not again(50_000, 1_990)
@@ -125,6 +125,17 @@ def test_a_value_that_no_forest_can_take_is_refused_and_changes_nothing(bad):
             with pytest.raises(InvalidDataError):
                 scorer.add(bad, at_ms)
         assert scorer.add(value, at_ms) == other.add(value, at_ms)
+
+
+def test_a_value_that_one_of_the_forests_cannot_take_is_learnt_by_neither():
+    scorer, other = SeriesScorer(SMALL), SeriesScorer(SMALL)
+    for each in (scorer, other):
+        each.add(0.0, 0)
+        for at in range(1, 600):
+            each.add(9e29, at * SLOT_MS)
+    with pytest.raises(InvalidDataError):
+        scorer.add(-9e29, 600 * SLOT_MS)  # 9e29 from the first value, and 1.8e30 from what is expected
+    assert scorer.snapshot() == other.snapshot()
 
 
 def test_several_columns_and_broken_snapshots_are_refused():
