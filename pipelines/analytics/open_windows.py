@@ -217,7 +217,7 @@ class _PerRow(Windows):
                     keep = min(preceding, len(times))
         self._times = times[len(times) - keep :].copy()
         self._numbers = [column[len(times) - keep :].copy() for column in numbers]
-        return self._results_of(series, found)
+        return self._results_of(series, rows, found)
 
     def early(self, series: str, rows: pa.RecordBatch) -> pa.RecordBatch:
         return _results(self.windowing, series, [], EARLY)
@@ -254,7 +254,7 @@ class _PerRow(Windows):
         ]
         return times, numbers, _Slid(times[at], starts, at - begins + 1, values)
 
-    def _results_of(self, series: str, found: "_Slid") -> pa.RecordBatch:
+    def _results_of(self, series: str, rows: pa.RecordBatch, found: "_Slid") -> pa.RecordBatch:
         columns = [
             pa.repeat(pa.scalar(series, pa.string()), len(found.times)),
             pa.array(found.times, pa.int64()),
@@ -262,6 +262,7 @@ class _PerRow(Windows):
             pa.repeat(pa.scalar(ON_TIME, pa.string()), len(found.times)),
             pa.array(found.records, pa.int64()),
             *(pa.array(column, pa.float64()) for column in found.values),
+            *(rows.column(field.name) for field in self.windowing.carried),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self.windowing.schema)
 
@@ -311,5 +312,6 @@ def _results(windowing: Windowing, series: str, windows: Sequence[_Open], pane: 
             pa.array([window.value(one.function, places.index(one.column)) for window in windows], pa.float64())
             for one in windowing.aggregates
         ),
+        *(pa.array([], field.type) for field in windowing.carried),  # of rows, of which `windows` then has none
     ]
     return pa.RecordBatch.from_arrays(columns, schema=windowing.schema)

@@ -92,6 +92,8 @@ class Windowing:
     Attributes:
         window: which.
         aggregates: what is computed of each, float64 columns in this order.
+        carried: further columns of the rows that each row's result has as they are, of any type; of windows that slide
+            alone, as others have no result for each row.
 
     Raises:
         ConfigurationError: a length is not positive, there are no aggregates, or two have one name.
@@ -99,12 +101,16 @@ class Windowing:
 
     window: Window
     aggregates: tuple[Aggregate, ...]
+    carried: tuple[pa.Field, ...] = ()
 
     def __post_init__(self) -> None:
         lengths = [getattr(self.window, name) for name in type(self.window).__dataclass_fields__]
         if lengths[0] < (0 if isinstance(self.window, SlidingRows | Sliding) else 1):
             message = f"{self.window} is no window."
             raise ConfigurationError(message, fix="give a length of 1 ms or more")
+        if self.carried and not isinstance(self.window, SlidingRows | Sliding):
+            message = f"{self.window} has no result for each row that columns could be carried to."
+            raise ConfigurationError(message, fix="leave carried out, or use Sliding or SlidingRows")
         labels = [aggregate.label for aggregate in self.aggregates]
         taken = [name for name in labels if name in (*RESERVED, *WINDOW_COLUMNS) or labels.count(name) > 1]
         if not labels or taken:
@@ -127,6 +133,7 @@ class Windowing:
                 pa.field("pane", pa.string(), nullable=False),
                 pa.field("records", pa.int64(), nullable=False),
                 *(pa.field(aggregate.label, pa.float64(), nullable=False) for aggregate in self.aggregates),
+                *self.carried,
             ]
         )
 

@@ -222,3 +222,20 @@ def test_aggregates_need_names_of_their_own(aggregates):
 def test_an_unknown_function_is_refused():
     with pytest.raises(ConfigurationError, match="MEDIAN"):
         Windowing(Tumbling(1), (Aggregate("MEDIAN", "value"),))
+
+
+@pytest.mark.parametrize("window", [Sliding(10), SlidingRows(3)])
+def test_columns_that_are_carried_come_with_the_result_of_each_row(window):
+    windowing = Windowing(window, (Aggregate("COUNT", "value"),), carried=(pa.field("name", pa.string()),))
+    windows = open_windows.start(windowing)
+    found = []
+    for times, names in (([1, 5], ["a", None]), ([8], ["c"])):
+        batch = rows(times).append_column("name", pa.array(names))
+        found += windows.feed("s", batch, max(times) + 1).to_pylist()
+    assert [(row["name"], row["value"]) for row in found] == [("a", 1.0), (None, 2.0), ("c", 3.0)]
+    assert windows.feed("s", None, 100).schema == windowing.schema
+
+
+def test_windows_of_several_rows_carry_no_columns():
+    with pytest.raises(ConfigurationError, match="no result for each row"):
+        Windowing(Tumbling(1), (Aggregate("COUNT", "value"),), carried=(pa.field("name", pa.string()),))
