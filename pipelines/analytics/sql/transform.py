@@ -1,0 +1,179 @@
+"""A plan as a Beam graph, and where its rows go: the Beam adapters of the SQL face.
+
+pages -- Source -+- "SOURCE_SQL_STREAM_001" -- pump: Derive - ScoreRows - Derive -- stream -- pump ...
+                 +- errors                           +- errors, late               -- error_stream
+"""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import apache_beam as beam
+import orjson
+import pyarrow as pa
+
+from pipelines.analytics.order import Lateness
+from pipelines.analytics.rows import EVENT_MS, PLACE
+from pipelines.analytics.scoring import RESULTS, ScoreRows
+from pipelines.analytics.sql.errors import ERROR_STREAM, LATE, error_rows
+from pipelines.analytics.sql.parse import ROWTIME, Field
+from pipelines.analytics.sql.plan import Plan, Pump
+from pipelines.analytics.sql.query import Score
+from pipelines.analytics.sql.source import RecordFormat
+from pipelines.analytics.sql.steps import RowError, output_rows
+from pipelines.analytics.sql.types import time_text
+from pipelines.analytics.stages import LATE as LATE_ROWS
+from pipelines.runtime.clock import Clock, SystemClock
+
+_ROWS: Final = "rows"
+_ERRORS: Final = "errors"
+_KEY_CHARACTERS: Final = 256
+"""The longest partition key that Kinesis takes (B2)."""
+
+
+class SqlApplication(beam.PTransform):
+    """PCollection[page] -> dict of PCollections: the rows of each stream, and `error_stream`.
+
+    Elements are `pa.RecordBatch` as `steps` describes them, in the global window. The rows of one partition of a
+    window, or of one function, are in the order of ROWTIME.
+
+    Each record is a row of the input's stream or of `error_stream`; each row of a stream that a pump reads is in what
+    the pump gives, left out by WHERE or HAVING, or in `error_stream` (C7).
+
+    Args:
+        format: how records become rows.
+        plan: what is done with them.
+        lateness: how long rows wait for those before them by ROWTIME; a pump behind another's windows waits as much
+            longer as these can hold a row back.
+        clock: for ERROR_TIME.
+    """
+
+    def __init__(
+        self, record_format: RecordFormat, plan: Plan, lateness: Lateness | None = None, clock: Clock | None = None
+    ) -> None:
+        super().__init__()
+        self._format = record_format
+        self._plan = plan
+        self._lateness = lateness or Lateness()
+        self._clock = clock or SystemClock()
+
+    def expand(self, pages: Any) -> dict[str, Any]:
+        errors: list[Any] = []
+        rows = self._apart(pages, self._plan.source, "", self._format.parse, errors)
+        filled: dict[str, list[Any]] = {self._plan.source: [rows]}
+        streams: dict[str, Any] = {}
+        for pump in self._plan.pumps:
+            source = self._stream(pump.source, filled, streams)
+            if source is not None:
+                filled.setdefault(pump.target, []).append(self._pump(source, pump, errors))
+        found = {name: self._stream(name, filled, streams) for name in self._plan.results}
+        told = errors | ERROR_STREAM >> beam.Flatten()
+        return {**{name: rows for name, rows in found.items() if rows is not None}, ERROR_STREAM: told}
+
+    def _stream(self, name: str, filled: dict[str, list[Any]], streams: dict[str, Any]) -> Any:
+        """The rows that all pumps insert into a stream; None where none does."""
+        if name not in streams:
+            parts = filled.get(name, [])
+            streams[name] = None if not parts else parts[0] if len(parts) == 1 else parts | name >> beam.Flatten()
+        return streams[name]
+
+    def _pump(self, rows: Any, pump: Pump, errors: list[Any]) -> Any:
+        depth = pump.depth
+        for at, stage in enumerate(pump.stages):
+            name = f"{pump.name}/{at}"
+            if not isinstance(stage, Score):
+                rows = self._apart(rows, name, pump.name, stage.apply, errors)
+                continue
+            # Rows of a window leave it up to a step behind the watermark at which it closes.
+            waits = Lateness(self._lateness.allowed_ms + depth * self._lateness.step_ms, self._lateness.step_ms)
+            scored = rows | name >> ScoreRows(stage.windowing, stage.scoring, waits)
+            rows = scored[RESULTS]
+            late = scored[LATE_ROWS] | f"{name}/late" >> beam.ParDo(_LateFn(pump.name, self._clock))
+            errors.append(late.with_output_types(pa.RecordBatch) if hasattr(late, "with_output_types") else late)
+            depth += 1
+        return rows
+
+    def _apart(self, batches: Any, name: str, pump: str, step: Any, errors: list[Any]) -> Any:
+        outputs = batches | name >> beam.ParDo(_StepFn(step, pump, self._clock)).with_output_types(
+            pa.RecordBatch, **{_ERRORS: pa.RecordBatch}
+        ).with_outputs(_ERRORS, main=_ROWS)
+        errors.append(outputs[_ERRORS])
+        return outputs[_ROWS]
+
+
+class _StepFn(beam.DoFn):
+    """Batch -> what a step makes of it; errors apart."""
+
+    def __init__(
+        self, step: Callable[[pa.RecordBatch], tuple[pa.RecordBatch, list[RowError]]], pump: str, clock: Clock
+    ) -> None:
+        self._step = step
+        self._pump = pump
+        self._clock = clock
+
+    def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
+        rows, errors = self._step(batch)
+        if rows.num_rows:
+            yield rows
+        if errors:
+            yield beam.pvalue.TaggedOutput(_ERRORS, error_rows(errors, self._pump, self._clock.now_ms()))
+
+
+class _LateFn(beam.DoFn):
+    """Late rows -> rows of the error stream (C7: out of order)."""
+
+    def __init__(self, pump: str, clock: Clock) -> None:
+        self._pump = pump
+        self._clock = clock
+
+    def process(self, late: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        errors = []
+        for row in late.to_pylist():
+            message = f"the row came {row['late_ms']} ms too late: what it belongs to was told already"
+            place = tuple(row[name] for name in PLACE)
+            errors.append(RowError(LATE, message, row[EVENT_MS], orjson.dumps(row), place))
+        yield error_rows(errors, self._pump, self._clock.now_ms())
+
+
+class OutputRecords:
+    """Batch of a stream -> (partition key, JSON object of its columns) of each row (C14); for `destinations`."""
+
+    def __init__(self, fields: tuple[Field, ...]) -> None:
+        self._fields = fields
+
+    def __call__(self, batch: pa.RecordBatch) -> Iterator[tuple[str, bytes]]:
+        """The records, in the order of the rows."""
+        for series, row in zip(batch.column("series").to_pylist(), output_rows(batch, self._fields), strict=True):
+            yield series[:_KEY_CHARACTERS] or "-", orjson.dumps(row)
+
+
+class KeepRows(beam.DoFn):
+    """Batch of a stream -> nothing: its rows go to a file of the worker's own, a JSON object a line.
+
+    Args:
+        folder: for the files.
+        stream: what the rows are of.
+        fields: its columns.
+    """
+
+    def __init__(self, folder: str, stream: str, fields: tuple[Field, ...]) -> None:
+        self._folder = folder
+        self._stream = stream
+        self._fields = fields
+
+    def setup(self) -> None:
+        self._file = os.open(f"{self._folder}/{uuid.uuid4()}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
+        times = batch.column(EVENT_MS).to_pylist()
+        rows = output_rows(batch, self._fields)
+        lines = (
+            orjson.dumps({"stream": self._stream, "row": {ROWTIME: time_text(at), **row}})
+            for at, row in zip(times, rows, strict=True)
+        )
+        os.write(self._file, b"".join(line + b"\n" for line in lines))
+        yield from ()
+
+    def teardown(self) -> None:
+        os.close(self._file)
