@@ -26,6 +26,8 @@ class Ahead:
     """
 
     def __init__(self, limit_bytes: int = AHEAD_BYTES) -> None:
+        self.is_waited_for = False
+        """A shard that holds nothing waits for room: no other may be read ahead of it."""
         self._limit_bytes = limit_bytes
         self._holders: WeakSet[Holder] = WeakSet()
         self._lock = threading.Lock()

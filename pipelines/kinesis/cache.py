@@ -23,6 +23,8 @@ class CursorCache:
 
     def __init__(self, make: MakeCursor, ahead: Ahead | None = None) -> None:
         self.ahead = ahead or Ahead()
+        self.last_shard = ""
+        """The shard that gave a page last: the one behind it is next, whoever reads."""
         self._make = make
         self._cursors: dict[str, ShardCursor] = {}
         self._lock = threading.Lock()

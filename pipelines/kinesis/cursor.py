@@ -183,6 +183,11 @@ class Cursor:
         self.asked_s, self._asked_ms = self._call_asked
         return self._take(call)
 
+    @property
+    def unplaced(self) -> tuple[ReadFailure, ...]:
+        """Answers that named no record; they go with the next page."""
+        return self._unplaced
+
     def gap(self) -> tuple[ReadFailure, ...]:
         if self._expected is None or self.caught_up_ms is None:
             return self._unplaced
@@ -281,9 +286,9 @@ class Cursor:
             # There is no position behind it that could be claimed: it goes with what comes next.
             self._unplaced = (*self._unplaced, failure)
             return dataclasses.replace(answer, spoiled=None, millis_behind=None), fetched
-        # Where it names no iterator, a new one is made: only an answer that can be read ends a shard.
-        iterator = answer.next_iterator or ""
-        return dataclasses.replace(answer, spoiled=None, next_iterator=iterator, failures=(failure,)), fetched
+        # A new iterator is made behind the last record that could be found in it: its own leads behind those, too, that
+        # could not. And only an answer that can be read ends a shard.
+        return dataclasses.replace(answer, spoiled=None, next_iterator="", failures=(failure,)), fetched
 
     def _is_behind(self, sequence_number: str) -> bool:
         return ShardPosition.after(sequence_number).order > self._position.order
@@ -291,7 +296,7 @@ class Cursor:
     def _look_ahead(self, answer: Answer) -> None:
         if self._executor is None or not answer.next_iterator or not answer.millis_behind or _near_horizon(answer):
             return
-        if not self._ahead.has_room:
+        if self._ahead.is_waited_for or not self._ahead.has_room:
             return
         now_s = self._clock.monotonic_s()
         if self._reads is not None and self._bytes is not None:

@@ -5,6 +5,7 @@ ends, from where the last event led. Two calls for a shard must lie five seconds
 """
 
 import dataclasses
+import math
 import re
 import weakref
 from bisect import bisect_left
@@ -229,16 +230,26 @@ class FanoutCursor:
         if answer is None and (polled.pending is not None or isinstance(self._why, _Spoiled)):
             self.ready_s = polled.ready_s
             return None
+        if isinstance(self._why, _Spoiled) and answer is not None and self._says_nothing(answer, polled):
+            self.ready_s = polled.ready_s
+            return None
         self._polled = None
         if isinstance(self._why, NotFoundError) and (answer is None or answer.next_iterator is not None):
             raise self._why
         if answer is None:
             return self._following()
         self.asked_s, self.caught_up_ms = polled.asked_s, polled.caught_up_ms
-        if not answer.reached and isinstance(self._why, _Spoiled):
+        if not answer.reached and isinstance(self._why, _Spoiled) and self._position.passed == math.inf:
             # It was the known record that cannot be decoded: the next subscription begins behind it.
             self._led = self._led or self._position.sequence_number
         return answer
+
+    @staticmethod
+    def _says_nothing(answer: Answer, polled: Cursor) -> bool:
+        """GetRecords is to be asked again: it gave nothing and is not at the tip, or what it gave waits for a page."""
+        if answer.reached or answer.failures or answer.next_iterator is None:
+            return False
+        return not answer.caught_up or bool(polled.unplaced)
 
     def _answer_of(self, event: Event) -> Answer | None:
         self._backoff.succeeded()

@@ -65,6 +65,8 @@ class Shard:
 
 
 EVERYTHING: Final = Unpacking()
+_READS_TO_THE_END: Final = 10
+"""So many empty answers may come before the one that says that a shard has ended."""
 
 
 class Fetcher:
@@ -164,10 +166,19 @@ class Fetcher:
         if self.service.is_open(shard.shard_id):
             return going_on
         place = answer.end if answer.reached else position
-        following = self.service.get(shard.shard_id, self.service.iterator(shard.shard_id, place, behind=True))
-        if following.spoiled is not None or following.page is not None or following.next_iterator is not None:
-            return going_on
-        return dataclasses.replace(answer, children=following.children)
+        try:
+            iterator: str | None = self.service.iterator(shard.shard_id, place, behind=True)
+            for _ in range(_READS_TO_THE_END):
+                assert iterator is not None
+                following = self.service.get(shard.shard_id, iterator)
+                if following.spoiled is not None or following.page is not None:
+                    return going_on
+                iterator = following.next_iterator
+                if iterator is None:
+                    return dataclasses.replace(answer, children=following.children)
+        except NotFoundError:  # it has expired since
+            return answer
+        return going_on
 
     def trimmed(self, shard: Shard, position: ShardPosition, up_to: str = "") -> ReadFailure:
         """The gap behind a record that is past retention (B13).

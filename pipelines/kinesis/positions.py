@@ -171,7 +171,7 @@ def _named_position(kind: PositionType, given: object) -> ShardPosition | None:
     return ShardPosition(kind, number, sub)
 
 
-_SECONDS: Final = range(10**9, 10**11)
+SECONDS: Final = range(10**9, 10**11)
 """In seconds from 2001 to 5138; in milliseconds in the years 1970 to 1973, from which no record is."""
 
 
@@ -181,7 +181,7 @@ def _milliseconds(given: object) -> int:
     Raises:
         ConfigurationError: it cannot; seconds would silently read everything.
     """
-    if isinstance(given, int) and not isinstance(given, bool) and given >= 0 and given not in _SECONDS:
+    if isinstance(given, int) and not isinstance(given, bool) and given >= 0 and given not in SECONDS:
         return given
     message = f"{given!r} is no time in milliseconds since the epoch."
     raise ConfigurationError(message, fix="give an int, as int(datetime.timestamp() * 1000)")

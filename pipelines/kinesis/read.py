@@ -306,7 +306,7 @@ class ReadPages(beam.DoFn, RestrictionProvider, WatermarkEstimatorProvider):
                 raise InvalidDataError(failure.message, fix="take the failures, too: .with_exception_handling()")
         timestamp, page, span_ms = now, offer.page, None
         if page is not None:
-            span_ms = self._options.event_time.span_ms(page, self._clock.now_ms())
+            span_ms = self._options.event_time.span_ms(page)
             timestamp = watermark.page(shard.shard_id, span_ms[0] if span_ms else None)
         if page is not None and (self._options.desired_num_splits == 1 or not shard.gated):
             yield TimestampedValue(page, timestamp)

@@ -77,7 +77,6 @@ class Reader:
         self._until = until
         self._end_known_s = -math.inf
         self._cursors: dict[str, ShardCursor] = {}
-        self._last = ""
         self._retries = 0
 
     def poll(self, restriction: Restriction) -> Offer | Wait:
@@ -92,19 +91,25 @@ class Reader:
         """
         give_up_s = self._clock.monotonic_s() + CALL_WAIT_S
         while True:
-            shards = sorted(restriction.readable(), key=lambda shard: (shard.shard_id <= self._last, shard.shard_id))
+            last = self._cache.last_shard
+            shards = sorted(restriction.readable(), key=lambda shard: (shard.shard_id <= last, shard.shard_id))
             self._let_go({shard.shard_id for shard in shards})
+            # All of them first: what was claimed of one is held no more, and makes room for another.
+            taken = [(shard, self._cursor(shard)) for shard in shards]
             until = self._read_until()
             waits_for_room = False
-            for shard in shards:
-                cursor = self._cursor(shard)
+            for shard, cursor in taken:
+                if waits_for_room and not self._has_begun(cursor):
+                    continue
                 if not self._may_ask(cursor):
                     waits_for_room = True
                     continue
                 offer = self._offer(restriction, shard, cursor, end_of(shard.shard_id, until))
                 if offer is not None:
-                    self._last = shard.shard_id
+                    self._cache.last_shard = shard.shard_id
+                    self._cache.ahead.is_waited_for = waits_for_room
                     return offer
+            self._cache.ahead.is_waited_for = waits_for_room
             cursors = [self._cursors[shard.shard_id] for shard in shards]
             calls = [cursor.pending for cursor in cursors if cursor.pending is not None]
             now_s = self._clock.monotonic_s()
@@ -152,11 +157,13 @@ class Reader:
 
     def _may_ask(self, cursor: ShardCursor) -> bool:
         """Whether there is something to look at, or room to fetch it; who holds nothing does not wait for others."""
-        if cursor.held_bytes or cursor.pending is not None or cursor.ready_s > self._clock.monotonic_s():
-            return True
-        if self._cache.ahead.has_room:
+        if self._has_begun(cursor) or self._cache.ahead.has_room:
             return True
         return not any(other.held_bytes for other in self._cursors.values())
+
+    def _has_begun(self, cursor: ShardCursor) -> bool:
+        """Whether to look at it costs no room: it was asked, or is not to be asked yet."""
+        return bool(cursor.held_bytes) or cursor.pending is not None or cursor.ready_s > self._clock.monotonic_s()
 
     def _cursor(self, shard: ShardRange) -> ShardCursor:
         cursor = self._cursors.get(shard.shard_id)
@@ -185,6 +192,9 @@ class Reader:
         if shard.stop is not None and shard.stop.sequence_number and answer.caught_up:
             # The record that reading stops at was in the stream, and is not any more: it would wait for ever.
             return Offer(Claim(shard.shard_id, shard.stop, ends=True), None, cursor.gap(), drained=False)
+        if end.kind == "AT_SEQUENCE_NUMBER" and answer.caught_up and cursor.gap():
+            # The same of the record that reading was to end with: it was lost, or is in an answer that was.
+            return _ended(restriction, shard, cursor, dataclasses.replace(answer, failures=cursor.gap()))
         if end.kind == "CAUGHT_UP" and self._is_caught_up(answer, cursor):
             return _ended(restriction, shard, cursor, dataclasses.replace(answer, failures=cursor.gap()))
         if end.kind == "AT_TIMESTAMP" and self._passed(answer, cursor, end.value):
@@ -229,8 +239,10 @@ class Reader:
         return answer.caught_up and cursor.asked_s > self._end_known_s
 
     def _passed(self, answer: Answer, cursor: ShardCursor, timestamp_ms: int) -> bool:
+        if answer.millis_behind is None:  # it does not say how far it is
+            return False
         age_ms = round((self._clock.monotonic_s() - cursor.asked_s) * 1000)
-        return self._clock.now_ms() - age_ms - (answer.millis_behind or 0) > timestamp_ms + SLACK_MS
+        return self._clock.now_ms() - age_ms - answer.millis_behind > timestamp_ms + SLACK_MS
 
 
 def _up_to(page: pa.RecordBatch | None, sequence_number: int) -> pa.RecordBatch | None:

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import orjson
 
-from pipelines.kinesis.positions import ShardPosition
+from pipelines.kinesis.positions import SECONDS, ShardPosition
 from pipelines.runtime.errors import ConfigurationError
 
 EndNumbers = Mapping[str, "str | None"]
@@ -80,7 +80,9 @@ def check_until(until: object) -> Until:
     Raises:
         ConfigurationError: neither milliseconds, sequence numbers, a StopFile nor None.
     """
-    if until is None or isinstance(until, StopFile) or (isinstance(until, int) and not isinstance(until, bool)):
+    if until is None or isinstance(until, StopFile):
+        return until
+    if isinstance(until, int) and not isinstance(until, bool) and until not in SECONDS:
         return until
     if isinstance(until, Mapping) and until and all(str(number).isdecimal() for number in until.values()):
         return dict(until)

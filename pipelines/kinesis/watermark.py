@@ -46,6 +46,9 @@ class EventTime:
     def times_ms(self, page: pa.RecordBatch) -> pa.Array:
         """The event time of each record of `page`: int64, milliseconds since the epoch; null only in a replay.
 
+        What lies behind its arrival counts as that: else a single record whose clock is wrong would lift its shard's
+        watermark, and what follows would be late. A replay's records are not saved by it, as they have just arrived.
+
         Raises:
             ConfigurationError: `of` gave something else than a time a record.
         """
@@ -61,13 +64,12 @@ class EventTime:
             message = f"EventTime.of gave {kind} for a page of {page.num_rows} records."
             fix = "return a pyarrow array of int64 or timestamps, one value or null a record"
             raise ConfigurationError(message, fix=fix) from error
-        return pc.coalesce(times, page.column("arrival_ms")) if self.follows_clock else times
+        arrival_ms = page.column("arrival_ms")
+        times = pc.coalesce(times, arrival_ms) if self.follows_clock else times
+        return pc.min_element_wise(times, arrival_ms, skip_nulls=False)
 
-    def span_ms(self, page: pa.RecordBatch, now_ms: int) -> tuple[int, int] | None:
-        """The earliest and the latest event time in `page`, None if there is none; a time in the future counts as now.
-
-        Else a single record whose clock is wrong would lift its shard's watermark for good, and what follows would be
-        late. Now is `now_ms` or the latest arrival, as the service's clock may be ahead of ours.
+    def span_ms(self, page: pa.RecordBatch) -> tuple[int, int] | None:
+        """The earliest and the latest event time in `page`, None if there is none.
 
         Raises:
             ConfigurationError: `of` gave something else than a time a record.
@@ -75,8 +77,7 @@ class EventTime:
         found = pc.min_max(self.times_ms(page)).as_py()
         if found["min"] is None:
             return None
-        now_ms = max(now_ms, pc.max(page.column("arrival_ms")).as_py())
-        return min(found["min"], now_ms), min(found["max"], now_ms)
+        return found["min"], found["max"]
 
 
 def _arrival(page: pa.RecordBatch) -> pa.Array:

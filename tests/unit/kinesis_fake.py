@@ -55,7 +55,9 @@ class FakeKinesis:
     `faults` are raised by the next calls, one a call. The next `spoiled` answers of get_records come as a body that
     cannot be decoded, and so does any with a record of `poison`; the next `unplaced` ones are spoiled so that no record
     is named in them. The next `endless` ones lose what says where reading goes on. `tell_children` off leaves
-    ChildShards out. `reads` are the times of get_records in seconds, and the bytes of data that each call gave.
+    ChildShards out. The next `cut` ones end within their second record, the next `emptied` ones have no records and do
+    not say how far they are. `empty_before_the_end` has a closed shard give an empty answer before its last. `reads` are
+    the times of get_records in seconds, and the bytes of data that each call gave.
     """
 
     def __init__(self, clock: ManualClock, shards: int = 1, *, page_records: int = 3, list_page: int = 2) -> None:
@@ -67,6 +69,9 @@ class FakeKinesis:
         self.spoiled = 0
         self.unplaced = 0
         self.endless = 0
+        self.cut = 0
+        self.emptied = 0
+        self.empty_before_the_end = False
         self.poison: set[str] = set()
         self.calls: list[str] = []
         self.iterators: list[dict[str, object]] = []
@@ -191,7 +196,7 @@ class FakeKinesis:
     def get_records(self, ShardIterator, Limit=10_000):
         self.reads.append((self.clock.monotonic_s(), 0))
         self._call("get_records")
-        shard_id, index = ShardIterator.split("|")
+        shard_id, index, *_ = ShardIterator.split("|")
         shard = self._shard(shard_id, "GetRecords")
         begin = max(int(index) - shard.trimmed, 0)
         taken = shard.records[begin : begin + min(Limit, self.page_records)]
@@ -209,7 +214,12 @@ class FakeKinesis:
             ],
             "MillisBehindLatest": 0 if drained else max(1, self.clock.now_ms() - shard.records[end][3]),
         }
-        if not (drained and shard.closed):
+        if self.emptied:
+            self.emptied -= 1
+            return {"Records": [], "NextShardIterator": ShardIterator}
+        if self.empty_before_the_end and drained and shard.closed and not ShardIterator.endswith("|last"):
+            answer["NextShardIterator"] = f"{shard_id}|{shard.trimmed + end}|last"
+        elif not (drained and shard.closed):
             answer["NextShardIterator"] = f"{shard_id}|{shard.trimmed + end}"
         elif self.tell_children:
             answer["ChildShards"] = [
@@ -225,6 +235,11 @@ class FakeKinesis:
             self.endless -= 1
             answer.pop("NextShardIterator", None)
             answer.pop("ChildShards", None)
+        if self.cut:
+            self.cut -= 1
+            iterator = json.dumps(answer.pop("NextShardIterator"))
+            first = spoil(answer).split(b'"SequenceNumber"')[1]
+            return {BODY: b'{"NextShardIterator": ' + iterator.encode() + b', "Records": [{"SequenceNumber"' + first}
         if self.unplaced:
             self.unplaced -= 1
             return {BODY: spoil(answer).replace(b'"SequenceNumber"', b'"Number"')}

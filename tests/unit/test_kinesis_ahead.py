@@ -1,5 +1,6 @@
 """What is fetched ahead holds a bounded amount of memory, however many shards lag."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -56,6 +57,34 @@ def test_60_lagging_shards_hold_no_more_than_the_limit(executor):
         count += step.page.num_rows if step.page is not None else 0
     assert count == 60 * 20
     assert 3 * ANSWER_BYTES < most <= limit + ANSWER_BYTES  # some ahead; and what cannot be waited for
+
+
+@pytest.mark.parametrize("executor", [AtOnce(), ThreadPoolExecutor(4)], ids=["at once", "threads"])
+@pytest.mark.parametrize("limit_mib", [64, 4_096], ids=["short of room", "room enough"])
+@pytest.mark.parametrize("processes", [False, True], ids=["one reader", "a reader a page"])
+def test_no_shard_waits_for_another_to_be_read_to_its_tip(executor, limit_mib, processes):
+    """A shard that is left behind holds the watermark, and retention overtakes it."""
+    stream = lagging(30, 100, bytes(100_000))
+    for shard in stream.shards.values():
+        shard.closed = False
+    stream.page_records = 10
+    reader, ahead = reader_of(stream, executor, limit_mib * MIB)
+    cache = reader._cache
+    left = start_of(StreamService("flights", stream), StartingPosition.parse("TRIM_HORIZON"), stream.clock)
+    pages: Counter[str] = Counter()
+    while pages.total() < 150:  # half of all
+        step = reader.poll(left)
+        if isinstance(step, Wait):
+            stream.clock.sleep(step.seconds + 0.001)
+            continue
+        left = left.after(step.claim)
+        pages[step.claim.shard_id] += 1
+        if processes:
+            reader.close(left)
+            reader = Reader(cache, stream.clock)
+    assert len(pages) == 30
+    assert min(pages.values()) >= 2
+    assert ahead.has_room or limit_mib == 64
 
 
 def test_a_limit_smaller_than_an_answer_lets_one_through_at_a_time():

@@ -441,6 +441,35 @@ def test_behind_a_last_record_that_cannot_be_decoded_the_next_subscription_begin
     assert reading.ends()
 
 
+def test_an_empty_answer_of_getrecords_that_is_not_at_the_tip_passes_nothing():
+    """AWS gives such answers; the record that the subscription began with comes behind them."""
+    reading = Reading(ShardPosition.at(number(3)))
+    empty, full = (
+        Answer(None, 0, 5_000, "next"),
+        Answer(decode_body(event([3]), SHARD).page, 1, 0, "n", reached=number(3)),
+    )
+    answers = [empty, empty, full]
+    reading.service.get = lambda shard_id, iterator: answers.pop(0) if len(answers) > 1 else answers[0]
+    reading.open().streams.last.send(b"<html>")
+    assert reading.page() == [3]
+    reading.cursor.close()
+    assert reading.ends()
+
+
+def test_an_answer_of_getrecords_that_names_no_record_is_told_with_the_next_page():
+    reading = Reading(ShardPosition.after(number(2)))
+    spoiled = Answer(None, 0, 0, "next", spoiled=Spoiled(b"<html>", "no JSON"))
+    full = Answer(decode_body(event([3]), SHARD).page, 1, 0, "n", reached=number(3))
+    answers = [spoiled] * SPOILED_TRIES + [full]
+    reading.service.get = lambda shard_id, iterator: answers.pop(0) if len(answers) > 1 else answers[0]
+    reading.open().streams.last.send(b"<html>")
+    answer = reading.answer()
+    assert [failure.body for failure in answer.failures if failure.kind == "UNDECODABLE"] == [b"<html>"]
+    assert answer.reached == number(3)
+    reading.cursor.close()
+    assert reading.ends()
+
+
 def test_an_event_that_cannot_be_decoded_and_may_not_be_asked_for(reading):
     reading.service.faults = [CredentialsError("may not get")]
     reading.open().streams.last.send(b"<html>")

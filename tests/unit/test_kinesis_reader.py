@@ -402,7 +402,7 @@ def test_start_must_have_sequence_numbers():
         StartingPosition.after({SHARD: "LATEST"})
 
 
-@pytest.mark.parametrize("until", ["2026-01-01", {}, {SHARD: "x"}, True, 1.5])
+@pytest.mark.parametrize("until", ["2026-01-01", {}, {SHARD: "x"}, True, 1.5, 1_700_000_000])
 def test_until_must_be_an_end(until):
     with pytest.raises(ConfigurationError, match="no end of reading"):
         check_until(until)

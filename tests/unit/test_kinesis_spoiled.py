@@ -235,3 +235,73 @@ def test_answers_that_name_no_record_are_given_up_in_the_end(stream, clock):
             reading.poll()
     assert clock.monotonic_s() > FAILURE_BUDGET_S
     assert 10_000 - stream.unplaced > UNPLACED_ANSWERS * SPOILED_TRIES
+
+
+# Where reading ends.
+
+
+@pytest.mark.parametrize("answers", ["unplaced", "empty"])
+def test_until_time_an_answer_that_does_not_say_how_far_it_is_ends_nothing(stream, clock, answers):
+    numbers = stream.put(SHARD, 12)
+    clock.advance(60)
+    reading = Reading(stream)
+    reading.reader = Reader(reading.reader._cache, clock, until=clock.now_ms() - 30_000)
+    if answers == "unplaced":
+        stream.unplaced = SPOILED_TRIES
+    else:
+        stream.emptied = 2
+    reading.run()
+    assert reading.left.done
+    assert reading.numbers == (numbers[3:] if answers == "unplaced" else numbers)
+    assert len(reading.failures) == (answers == "unplaced")
+
+
+def test_until_a_record_that_was_in_an_unplaced_answer_reading_ends_with_the_failure(stream, clock):
+    numbers = stream.put(SHARD, 6)
+    reading = Reading(stream)
+    reading.reader = Reader(reading.reader._cache, clock, until={SHARD: numbers[5]})
+    reading.poll()
+    stream.unplaced = SPOILED_TRIES
+    reading.run()
+    assert reading.left.done
+    assert reading.numbers == numbers[:3]
+    assert [failure.kind for failure in reading.failures] == ["UNDECODABLE"]
+
+
+def test_what_could_not_be_found_in_a_spoiled_answer_is_read_behind_what_could(stream, executor):
+    """Its iterator leads behind all of it, also behind records whose numbers are lost."""
+    numbers = stream.put(SHARD, 6)
+    reading = Reading(stream, executor)
+    stream.cut = SPOILED_TRIES
+    reading.run()
+    assert reading.numbers == numbers[1:]
+    assert [failure.up_to for failure in reading.failures] == [numbers[0]]
+
+
+@pytest.mark.parametrize("records", [0, 5])
+def test_b10_a_closed_shard_ends_though_an_empty_answer_comes_before_its_last(stream, executor, records):
+    stream.tell_children = False
+    stream.empty_before_the_end = True
+    numbers = stream.put(SHARD, records)
+    children = stream.split(SHARD)
+    numbers += stream.put(children[1], 2)
+    reading = Reading(stream, executor)
+    assert reading.run(200) == numbers
+    assert {shard.shard_id for shard in reading.left.shards} == set(children)
+
+
+def test_b12_a_shard_that_expires_behind_its_last_answer_has_given_it(stream, monkeypatch):
+    stream.tell_children = False
+    numbers = stream.put(SHARD, 3)
+    stream.split(SHARD)
+    reading = Reading(stream)
+    get_records = stream.get_records
+
+    def and_expires(**arguments):
+        answer = get_records(**arguments)
+        stream.expire(SHARD)
+        return answer
+
+    monkeypatch.setattr(stream, "get_records", and_expires)
+    reading.poll()
+    assert reading.numbers == numbers
