@@ -20,16 +20,21 @@ class Episodes:
         self._seen = 0
         self._highest: deque[tuple[int, float]] = deque()  # falling scores: the first is the highest that counts
 
+    @property
+    def bar(self) -> float | None:
+        """The highest of the scores that are looked back on; None before there was one."""
+        reach = self._seen - min(MOST, max(LEAST, int(self._seen * SHARE)))
+        while self._highest and self._highest[0][0] < reach:
+            self._highest.popleft()
+        return self._highest[0][1] if self._highest else None
+
     def begins(self, score: float) -> bool:
         """Whether `score` is above every one that is looked back on; it belongs to the past afterwards.
 
         The first score of all begins nothing.
         """
-        reach = self._seen - min(MOST, max(LEAST, int(self._seen * SHARE)))
-        highest = self._highest
-        while highest and highest[0][0] < reach:
-            highest.popleft()
-        above = bool(highest) and score > highest[0][1]
+        bar, highest = self.bar, self._highest
+        above = bar is not None and score > bar
         while highest and highest[-1][1] <= score:
             highest.pop()
         highest.append((self._seen, score))

@@ -37,7 +37,7 @@ WINDOWING: Final = Windowing(
 )
 FOREST: Final = ForestOptions(("mean", "most"), sub_sample_size=96, shingle_size=4, with_directionality=True)
 """Two days of half hours are learnt before the first score; two hours are looked at together."""
-SCORING: Final = Decided(ExplainedForests(FOREST), Decision(remembered=96, deviations=3.0))
+SCORING: Final = Decided(ExplainedForests(FOREST), Decision(deviations=3.0))
 LATENESS: Final = Lateness(allowed_ms=60 * MINUTE_MS, step_ms=6 * 60 * MINUTE_MS)
 
 
