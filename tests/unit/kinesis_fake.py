@@ -56,8 +56,8 @@ class FakeKinesis:
     cannot be decoded, and so does any with a record of `poison`; the next `unplaced` ones are spoiled so that no record
     is named in them. The next `endless` ones lose what says where reading goes on. `tell_children` off leaves
     ChildShards out. The next `cut` ones end within their second record, the next `emptied` ones have no records and do
-    not say how far they are. `empty_before_the_end` has a closed shard give an empty answer before its last. `reads` are
-    the times of get_records in seconds, and the bytes of data that each call gave.
+    not say how far they are. `empty_before_the_end` has a closed shard give an empty answer before its last.
+    `reads` are the times of get_records in seconds, and the bytes of data that each call gave.
     """
 
     def __init__(self, clock: ManualClock, shards: int = 1, *, page_records: int = 3, list_page: int = 2) -> None:
