@@ -9,7 +9,7 @@ import logging
 import random
 import uuid
 from binascii import b2a_base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 import orjson
@@ -33,6 +33,10 @@ _ENVELOPE_BYTES: Final = 1_024
 _RECORD_ENVELOPE_BYTES: Final = 140
 
 _log = logging.getLogger(__name__)
+
+
+Records = Callable[[pa.RecordBatch], Iterable[tuple[str, bytes]]]
+"""A batch -> (partition key, data) of each record that is delivered of it. It can be pickled."""
 
 
 class Sink(Protocol):

@@ -13,7 +13,7 @@ from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 from apache_beam.utils.timestamp import MAX_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipelines.analytics.deliver import DeliveryStreamSink, FunctionSink, Sink, result_records
+from pipelines.analytics.deliver import DeliveryStreamSink, FunctionSink, Records, Sink, result_records
 from pipelines.analytics.reference import ReferenceData
 from pipelines.firehose.invoke import Invoker
 from pipelines.kinesis import WriteToKinesis
@@ -29,14 +29,16 @@ class ResultsToKinesis(beam.PTransform):
 
     Args:
         stream: name or ARN.
+        records: a batch as (partition key, data) of each record.
     """
 
-    def __init__(self, stream: str) -> None:
+    def __init__(self, stream: str, records: Records = result_records) -> None:
         super().__init__()
         self._stream = stream
+        self._records = records
 
     def expand(self, results: Any) -> Any:
-        records = results | "Records" >> beam.FlatMap(result_records).with_output_types(tuple[str, bytes])
+        records = results | "Records" >> beam.FlatMap(self._records).with_output_types(tuple[str, bytes])
         return records | "Put" >> WriteToKinesis(self._stream, retry_s=math.inf)
 
 
@@ -48,14 +50,16 @@ class ResultsToDeliveryStream(beam.PTransform):
     Args:
         name: of the delivery stream.
         clock: for pauses.
+        records: a batch as (partition key, data) of each record.
     """
 
-    def __init__(self, name: str, clock: Clock | None = None) -> None:
+    def __init__(self, name: str, clock: Clock | None = None, records: Records = result_records) -> None:
         super().__init__()
         self._sink = DeliveryStreamSink(name, clock or SystemClock())
+        self._records = records
 
     def expand(self, results: Any) -> Any:
-        return results | "Put" >> _delivered(self._sink)
+        return results | "Put" >> _delivered(self._sink, self._records)
 
 
 class ResultsToFunction(beam.PTransform):
@@ -68,14 +72,18 @@ class ResultsToFunction(beam.PTransform):
         invoker: calls the function.
         application_arn: what it reads as the application's.
         clock: for pauses.
+        records: a batch as (partition key, data) of each record.
     """
 
-    def __init__(self, invoker: Invoker, application_arn: str, clock: Clock | None = None) -> None:
+    def __init__(
+        self, invoker: Invoker, application_arn: str, clock: Clock | None = None, records: Records = result_records
+    ) -> None:
         super().__init__()
         self._sink = FunctionSink(invoker, application_arn, clock or SystemClock())
+        self._records = records
 
     def expand(self, results: Any) -> Any:
-        return results | "Invoke" >> _delivered(self._sink)
+        return results | "Invoke" >> _delivered(self._sink, self._records)
 
 
 class JoinReference(beam.PTransform):
@@ -92,15 +100,16 @@ class JoinReference(beam.PTransform):
         return batches | "Join" >> beam.ParDo(_JoinFn(self._reference)).with_output_types(pa.RecordBatch)
 
 
-def _delivered(sink: Sink) -> Any:
-    return beam.WindowInto(GlobalWindows()) | "Deliver" >> beam.ParDo(_DeliverFn(sink)).with_output_types(int)
+def _delivered(sink: Sink, records: Records) -> Any:
+    return beam.WindowInto(GlobalWindows()) | "Deliver" >> beam.ParDo(_DeliverFn(sink, records)).with_output_types(int)
 
 
 class _DeliverFn(beam.DoFn):
     """Results -> how many were delivered: all of a bundle at its end, so that the bundle ends when they are there."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, records: Records) -> None:
         self._sink = sink
+        self._results = records
         self._metrics = StageMetrics("put")
 
     def start_bundle(self) -> None:
@@ -109,7 +118,7 @@ class _DeliverFn(beam.DoFn):
 
     def process(self, results: pa.RecordBatch, timestamp: Any = beam.DoFn.TimestampParam) -> None:
         self._earliest = min(self._earliest, timestamp)
-        self._records += [data for _, data in result_records(results)]
+        self._records += [data for _, data in self._results(results)]
 
     def finish_bundle(self) -> Iterator[Any]:
         if not self._records:

@@ -12,7 +12,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from pipelines.cli import bench, deliver, doctor, inspect, positions, query, tail, trace, up
+from pipelines.cli import bench, deliver, doctor, inspect, positions, query, sql, tail, trace, up
 from pipelines.cli import list as list_scenarios
 from pipelines.cli import run as run_scenario
 from pipelines.runtime.errors import HydrantError
@@ -31,6 +31,7 @@ app.command("deliver")(deliver.command)
 app.command("tail")(tail.command)
 app.command("positions")(positions.command)
 app.command("query")(query.command)
+app.command("sql")(sql.command)
 app.command("inspect")(inspect.command)
 app.command("trace")(trace.command)
 app.command("bench")(bench.command)

@@ -138,7 +138,9 @@ def _compiled(node: exp.Expr, scope: Scope, special: Special) -> Typed:  # noqa:
         case exp.Between():
             low = _binary(node, ">=", inner(node.this), inner(node.args["low"]))
             return _logic("AND", low.value, _binary(node, "<=", inner(node.this), inner(node.args["high"])).value)
-        case exp.In() if node.expressions and not node.args.get("query"):
+        case exp.In() if not node.expressions:
+            raise unsupported_node(node.args.get("query") or node)
+        case exp.In():
             left = inner(node.this)
             return _logic("OR", *(_binary(node, "=", left, inner(each)).value for each in node.expressions))
         case exp.Cast() if type(node) is exp.Cast:
@@ -219,7 +221,8 @@ def _binary(node: exp.Expr, name: str, left: Typed, right: Typed) -> Typed:
         for side in (left, right):
             _expect(node, side, side.type.kind.is_numeric, "a number")
         return Typed(call, types.BIGINT if kinds == {Kind.WHOLE} else types.DOUBLE)
-    if len(kinds) > 1 and not all(kind.is_numeric for kind in kinds):
+    is_null = "NULL" in (left.type.name, right.type.name)
+    if len(kinds) > 1 and not is_null and not all(kind.is_numeric for kind in kinds):
         what = f"a {left.type.kind} cannot be compared to a {right.type.kind}"
         raise wrong(node, f"{what}, in `{node.sql()}`.", "CAST one of them to the type of the other")
     return Typed(call, types.BOOLEAN)

@@ -16,7 +16,11 @@ Row = Sequence[Any]
 
 
 class EvaluationError(ArithmeticError):
-    """An expression has no value for a row, as a division by zero: a row of the error stream (C7)."""
+    """An expression has no value for a row: a row of the error stream (C7)."""
+
+
+class DivisionByZeroError(EvaluationError):
+    """A division by zero (C7)."""
 
 
 class Expression(Protocol):
@@ -179,7 +183,7 @@ class Aggregated:
 def _divide(left: Any, right: Any) -> Any:
     if right == 0:
         message = "division by zero"
-        raise EvaluationError(message)
+        raise DivisionByZeroError(message)
     if isinstance(left, int) and isinstance(right, int):  # towards zero, as SQL divides whole numbers
         return abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
     return left / right

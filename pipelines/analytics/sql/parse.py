@@ -95,9 +95,9 @@ def _statement(node: exp.Expr) -> Statement:
 
 
 def _field(column: exp.Expr) -> Field:
-    name = name_of(column.this)
+    name = name_of(column if isinstance(column, exp.Identifier) else column.this)
     kind = column.args.get("kind")
-    if not isinstance(column, exp.ColumnDef) or kind is None:
+    if kind is None:
         raise wrong(column, f"the column {name} has no type.", "write one, e.g. DOUBLE or VARCHAR(16)")
     return Field(name, sql_type(kind, f"column {name} on line {line_of(column)}"))
 

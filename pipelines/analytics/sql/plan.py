@@ -64,10 +64,10 @@ class Plan:
     event_times: tuple[int, ...]
 
     @property
-    def results(self) -> list[str]:
-        """The streams that pumps insert into, in the order of the code."""
-        filled = {pump.target for pump in self.pumps}
-        return [name for name in self.streams if name in filled]
+    def filled(self) -> list[str]:
+        """The streams that pumps insert into, and `error_stream`."""
+        targets = {pump.target for pump in self.pumps} | {ERROR_STREAM}
+        return [name for name in self.streams if name in targets]
 
 
 def plan(code: str, fields: Sequence[Field], source: str = SOURCE) -> Plan:
@@ -93,6 +93,10 @@ def plan(code: str, fields: Sequence[Field], source: str = SOURCE) -> Plan:
         message = "The code has no pump, so there is nothing to do."
         raise ConfigurationError(message, fix="write CREATE OR REPLACE PUMP ... AS INSERT INTO ... SELECT STREAM ...")
     queries = {name: _query(pump, streams, source) for name, pump in pumps.items()}
+    for name, query in queries.items():
+        if query.source not in {source, *(pump.target for pump in pumps.values())}:
+            message = f"pump {name} selects from {query.source}, into which no pump inserts."
+            raise wrong(pumps[name].node, message, f"select from {source}, or write a pump that inserts")
     order = _order(pumps, queries)
     shared = {name for name in streams if sum(pump.target == name for pump in pumps.values()) > 1}
     planned: list[Pump] = []

@@ -12,7 +12,7 @@ import orjson
 import pyarrow as pa
 
 from pipelines.analytics.rows import EVENT_MS, PLACE, SERIES, rows_schema
-from pipelines.analytics.sql.expression import EvaluationError, Expression
+from pipelines.analytics.sql.expression import DivisionByZeroError, EvaluationError, Expression
 from pipelines.analytics.sql.parse import Field
 from pipelines.analytics.sql.types import CoercionError, SqlType, told
 
@@ -84,12 +84,13 @@ class Derive:
                     series = orjson.dumps([each.of(row) for each in self.series]).decode()
                 if self.time is not None:
                     time_ms = self.time.of(row)
-                    if time_ms is None:
-                        raise EvaluationError("the event time is NULL")  # noqa: EM101
+                    if time_ms is None or time_ms < 0:
+                        message = "the time of the window is NULL or before 1970"
+                        raise EvaluationError(message)
                 kept.append((series, time_ms, *place, *(each.of(row) for _, each in self.outputs)))
             except (EvaluationError, CoercionError) as error:
-                name = "DIVIDE_BY_ZERO" if "zero" in str(error) else "COERCION"
-                told_row = orjson.dumps(list(row), option=orjson.OPT_PASSTHROUGH_DATACLASS)
+                name = "DIVIDE_BY_ZERO" if isinstance(error, DivisionByZeroError) else "COERCION"
+                told_row = orjson.dumps(row)
                 errors.append(RowError(name, str(error), head[1], told_row, head[2:]))
         columns = list(zip(*kept, strict=True)) if kept else [()] * len(self.schema)
         arrays = [pa.array(column, field.type) for column, field in zip(columns, self.schema, strict=True)]

@@ -58,24 +58,22 @@ class SqlApplication(beam.PTransform):
         self._lateness = lateness or Lateness()
         self._clock = clock or SystemClock()
 
-    def expand(self, pages: Any) -> dict[str, Any]:
+    def expand(self, pages: Any) -> Any:
         errors: list[Any] = []
         rows = self._apart(pages, self._plan.source, "", self._format.parse, errors)
         filled: dict[str, list[Any]] = {self._plan.source: [rows]}
         streams: dict[str, Any] = {}
         for pump in self._plan.pumps:
             source = self._stream(pump.source, filled, streams)
-            if source is not None:
-                filled.setdefault(pump.target, []).append(self._pump(source, pump, errors))
-        found = {name: self._stream(name, filled, streams) for name in self._plan.results}
-        told = errors | ERROR_STREAM >> beam.Flatten()
-        return {**{name: rows for name, rows in found.items() if rows is not None}, ERROR_STREAM: told}
+            filled.setdefault(pump.target, []).append(self._pump(source, pump, errors))
+        filled[ERROR_STREAM] = errors
+        return {name: self._stream(name, filled, streams) for name in self._plan.filled}
 
     def _stream(self, name: str, filled: dict[str, list[Any]], streams: dict[str, Any]) -> Any:
-        """The rows that all pumps insert into a stream; None where none does."""
+        """The rows that all pumps insert into a stream; they stand before the pump that asks (`plan`)."""
         if name not in streams:
-            parts = filled.get(name, [])
-            streams[name] = None if not parts else parts[0] if len(parts) == 1 else parts | name >> beam.Flatten()
+            parts = filled[name]
+            streams[name] = parts[0] if len(parts) == 1 else parts | name >> beam.Flatten()
         return streams[name]
 
     def _pump(self, rows: Any, pump: Pump, errors: list[Any]) -> Any:
@@ -89,8 +87,8 @@ class SqlApplication(beam.PTransform):
             waits = Lateness(self._lateness.allowed_ms + depth * self._lateness.step_ms, self._lateness.step_ms)
             scored = rows | name >> ScoreRows(stage.windowing, stage.scoring, waits)
             rows = scored[RESULTS]
-            late = scored[LATE_ROWS] | f"{name}/late" >> beam.ParDo(_LateFn(pump.name, self._clock))
-            errors.append(late.with_output_types(pa.RecordBatch) if hasattr(late, "with_output_types") else late)
+            late = beam.ParDo(_LateFn(pump.name, self._clock)).with_output_types(pa.RecordBatch)
+            errors.append(scored[LATE_ROWS] | f"{name}/late" >> late)
             depth += 1
         return rows
 

@@ -46,6 +46,8 @@ _ARROW: Final = {
     Kind.TIME: pa.int64(),
     Kind.TRUTH: pa.bool_(),
 }
+_TIMES: Final = (-62_135_596_800_000, 253_402_300_799_999)
+"""The years 1 to 9999."""
 _BITS: Final = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "BIGINT": 64}
 
 
@@ -80,7 +82,7 @@ class SqlType:
             return None
         try:
             return self._cast(value)
-        except (ValueError, OverflowError) as error:
+        except (ValueError, KeyError, OverflowError) as error:
             if isinstance(error, CoercionError):
                 raise
             raise _no_fit(value, self) from None
@@ -108,13 +110,12 @@ class SqlType:
                         raise _no_fit(value, self)
                 return real
             case Kind.TIME:
-                return time_ms(value) if isinstance(value, str) else int(value)
+                ms = time_ms(value) if isinstance(value, str) else int(value)
+                if not _TIMES[0] <= ms <= _TIMES[1]:
+                    raise _no_fit(value, self)
+                return ms
             case Kind.TRUTH:
-                if isinstance(value, str):
-                    if value.lower() not in ("true", "false"):
-                        raise _no_fit(value, self)
-                    return value.lower() == "true"
-                return bool(value)
+                return _truth(value)
 
     def of_json(self, value: Any) -> Any:
         """A member of a JSON record as a value: null is NULL, true is 1, an object is its text (C4).
@@ -205,7 +206,8 @@ def time_ms(text: str) -> int:
 
 def time_text(ms: int) -> str:
     """A TIMESTAMP as KDA prints it: 2016-02-15 11:01:00.000."""
-    return (_EPOCH + timedelta(milliseconds=ms)).strftime("%Y-%m-%d %H:%M:%S.") + f"{ms % 1000:03d}"
+    at = (_EPOCH + timedelta(milliseconds=ms)).replace(tzinfo=None)
+    return at.isoformat(sep=" ", timespec="milliseconds")
 
 
 def told(value: Any, of: SqlType) -> Any:
@@ -215,6 +217,12 @@ def told(value: Any, of: SqlType) -> Any:
 
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, str):
+        return {"true": True, "false": False}[value.lower()]
+    return bool(value)
 
 
 def _no_fit(value: Any, into: SqlType) -> CoercionError:

@@ -1,0 +1,86 @@
+"""An application from its Kinesis stream to its destinations, as a Beam graph (C1, C14)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+
+from pipelines.analytics.destinations import ResultsToDeliveryStream, ResultsToFunction, ResultsToKinesis
+from pipelines.analytics.sql.application import Application, Output
+from pipelines.analytics.sql.plan import Plan, plan
+from pipelines.analytics.sql.transform import KeepRows, OutputRecords, SqlApplication
+from pipelines.firehose.invoke import Invoker
+from pipelines.kinesis import ReadFromKinesis
+from pipelines.runtime.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class SqlJob:
+    """An application that is ready to run.
+
+    Attributes:
+        application: as AWS describes it.
+        plan: of its code.
+        invoker: makes callers of functions from their ARNs.
+        lateness_s: how far event times may lie behind, where windows go by a TIMESTAMP of the records.
+    """
+
+    application: Application
+    plan: Plan
+    invoker: Callable[[str], Invoker]
+    lateness_s: float = 10.0
+
+    @classmethod
+    def of(
+        cls, application: Application, code: str, invoker: Callable[[str], Invoker], lateness_s: float = 10.0
+    ) -> "SqlJob":
+        """The job of an application.
+
+        Raises:
+            ConfigurationError: the code is refused, or an output is of a stream that it does not have.
+        """
+        planned = plan(code, application.fields, application.source)
+        for output in application.outputs:
+            if output.stream not in planned.filled:
+                message = f"The output {output.stream} is no stream that a pump of the code inserts into."
+                raise ConfigurationError(message, fix=f"name one of {', '.join(planned.filled)}")
+        return cls(application, planned, invoker, lateness_s)
+
+    @property
+    def kept(self) -> list[str]:
+        """The streams whose rows are kept: those that neither an output nor a pump reads."""
+        read = {output.stream for output in self.application.outputs} | {pump.source for pump in self.plan.pumps}
+        return [name for name in self.plan.filled if name not in read]
+
+    def pipeline(self, start: Any, until: Any, folder: str) -> Callable[[beam.Pipeline], None]:
+        """A function that draws the job into a pipeline.
+
+        Args:
+            start: a starting position of `ReadFromKinesis`.
+            until: where it ends; None for never.
+            folder: for the rows that are kept.
+        """
+        times = self.plan.event_times
+        record_format = self.application.format
+        event_time = record_format.source_time(times, round(self.lateness_s * 1000)) if times else None
+        read = ReadFromKinesis(self.application.stream, start, until, event_time=event_time)
+
+        def build(pipeline: beam.Pipeline) -> None:
+            streams = pipeline | "Read" >> read | "Application" >> SqlApplication(record_format, self.plan)
+            for name in self.kept:
+                streams[name] | f"Keep {name}" >> beam.ParDo(KeepRows(folder, name, self.plan.streams[name]))
+            for at, output in enumerate(self.application.outputs):
+                streams[output.stream] | f"Output {at}" >> self._destination(output)
+
+        return build
+
+    def _destination(self, output: Output) -> Any:
+        records = OutputRecords(self.plan.streams[output.stream])
+        if output.kind == "kinesis":
+            return ResultsToKinesis(output.arn, records)
+        if output.kind == "firehose":
+            return ResultsToDeliveryStream(output.arn.rpartition("/")[2], records=records)
+        _, _, _, region, account, _ = output.arn.split(":", 5)
+        arn = f"arn:aws:kinesisanalytics:{region}:{account}:application/{self.application.name}"
+        return ResultsToFunction(self.invoker(output.arn), arn, records=records)

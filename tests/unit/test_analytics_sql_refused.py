@@ -1,0 +1,175 @@
+"""SQL that is refused: each error names the construct, its line, and what to use instead."""
+
+import pytest
+
+from pipelines.analytics.sql import types
+from pipelines.analytics.sql.parse import Field
+from pipelines.analytics.sql.plan import plan
+from pipelines.runtime.errors import ConfigurationError
+
+FIELDS = (
+    Field("AT", types.TIMESTAMP),
+    Field("TICKER", types.SqlType("VARCHAR", types.Kind.TEXT, 4)),
+    Field("PRICE", types.DOUBLE),
+    Field("EXACT", types.SqlType("DECIMAL", types.Kind.REAL, 8, 2)),
+)
+OUT = 'CREATE OR REPLACE STREAM "OUT" (a DOUBLE);\n'
+SOURCE = 'FROM "SOURCE_SQL_STREAM_001"'
+STEP = "STEP(\"SOURCE_SQL_STREAM_001\".ROWTIME BY INTERVAL '10' SECOND)"
+
+
+def refused(code):
+    with pytest.raises(ConfigurationError) as error:
+        plan(code, FIELDS)
+    assert error.value.fix
+    return str(error.value)
+
+
+def refused_query(select):
+    return refused(f'{OUT}CREATE OR REPLACE PUMP "P" AS INSERT INTO "OUT"\n{select}')
+
+
+@pytest.mark.parametrize(
+    ("select", "what", "instead"),
+    [
+        (f'SELECT STREAM s.price\n{SOURCE} AS s JOIN "OUT" AS o ON s.price = o.a', "Line 4: A join", "JoinReference"),
+        (f"SELECT STREAM s.price {SOURCE}, t", "Line 3: A join", "JoinReference"),
+        (
+            "SELECT STREAM a.price FROM t OVER (RANGE INTERVAL '1' MINUTE PRECEDING) AS a\nJOIN t AS b ON a.x = b.x",
+            "Line 4: A join",
+            "JoinReference",
+        ),
+        (f"SELECT STREAM DISTINCT price {SOURCE}", "Line 3: DISTINCT", "GROUP BY"),
+        (f"SELECT DISTINCT price {SOURCE}", "SELECT DISTINCT", "GROUP BY"),
+        (f"SELECT STREAM COUNT(DISTINCT price)\n{SOURCE} GROUP BY {STEP}", "Line 3: DISTINCT", "group by"),
+        (
+            f"SELECT STREAM * FROM TABLE(TOP_K_ITEMS_TUMBLING(CURSOR(SELECT STREAM * {SOURCE}), 'TICKER', 3, 60))",
+            "Line 3: TOP_K_ITEMS_TUMBLING",
+            "GROUP BY item",
+        ),
+        (f"SELECT STREAM * FROM TABLE(GROUP_RANK(CURSOR(SELECT STREAM * {SOURCE})))", "GROUP_RANK", "rank where"),
+        (f"SELECT STREAM APPROX_COUNT_DISTINCT(price) {SOURCE} GROUP BY {STEP}", "APPROX", "COUNT(*)"),
+        (
+            f"SELECT STREAM * FROM TABLE(COUNT_DISTINCT_ITEMS_TUMBLING(CURSOR(SELECT STREAM * {SOURCE}), 'A', 60))",
+            "COUNT_DISTINCT_ITEMS_TUMBLING",
+            "second pump",
+        ),
+        (f"SELECT STREAM price FROM (SELECT STREAM price {SOURCE})", "Line 3: A subquery", "a pump into a stream"),
+        (f"SELECT STREAM price {SOURCE} WHERE price IN (SELECT price {SOURCE})", "A subquery", "a pump into a stream"),
+        (f"WITH x AS (SELECT STREAM price {SOURCE}) SELECT STREAM price FROM x", "WITH", "a pump into a stream"),
+        (f"SELECT STREAM price {SOURCE} UNION ALL SELECT STREAM price {SOURCE}", "UNION", "two pumps"),
+        (f"SELECT STREAM price {SOURCE}\nORDER BY price", "Line 4: ORDER BY", "leave it out"),
+        (f"SELECT STREAM price {SOURCE} LIMIT 3", "LIMIT", "leave it out"),
+        (f"SELECT STREAM my_function(price) {SOURCE}", "Line 3: The function MY_FUNCTION", "write it with"),
+        (f"SELECT STREAM LAG(price, 1) OVER (PARTITION BY ticker ROWS 2 PRECEDING) {SOURCE}", "LAG", "FIRST_VALUE"),
+        (f"SELECT STREAM STDDEV_SAMP(price) {SOURCE} GROUP BY {STEP}", "STDDEV_SAMP", "sum x and x * x"),
+        (f"SELECT STREAM MAX(ticker) {SOURCE} GROUP BY {STEP}", "MAX of a VARCHAR", "group by a text"),
+        (f"SELECT price {SOURCE}", "SELECT without STREAM", "SELECT STREAM"),
+    ],
+)  # fmt: skip
+def test_what_is_not_supported_is_named_with_its_line_and_what_to_use_instead(select, what, instead):
+    message = refused_query(select)
+    assert what in message
+    assert instead in message
+    assert "is not supported" in message or "without STREAM" in message
+    assert "Line " in message
+
+
+@pytest.mark.parametrize("name", ["RANDOM_CUT_FOREST", "RANDOM_CUT_FOREST_WITH_EXPLANATION"])
+def test_c11_decimal_columns_are_refused(name):
+    message = refused_query(
+        f"SELECT STREAM ANOMALY_SCORE FROM TABLE({name}(CURSOR(SELECT STREAM price, exact {SOURCE})))"
+    )
+    assert f'Line 3: {name} takes no DECIMAL, and EXACT is one. Fix: write CAST("EXACT" AS DOUBLE)' in message
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ("0", "numberOfTrees must be a whole number from 1 to 1000, not 0"),
+        ("100, 256, 200", "subSampleSize (256) must be less than timeDecay (200)"),
+        ("100, 256, 1000, 31", "shingleSize must be a whole number from 1 to 30, not 31"),
+        ("100, 256, 1000, 1, true", "RANDOM_CUT_FOREST takes numberOfTrees, subSampleSize, timeDecay, shingleSize"),
+        ("price", "a parameter of a function is a number or TRUE, not `price`"),
+    ],
+)
+def test_c11_parameters_out_of_their_range_are_refused_by_name(parameters, message):
+    table = f"TABLE(RANDOM_CUT_FOREST(CURSOR(SELECT STREAM price {SOURCE}), {parameters}))"
+    assert message in refused_query(f"SELECT STREAM ANOMALY_SCORE FROM {table}")
+
+
+def test_c13_hotspots_needs_its_parameters():
+    table = f"TABLE(HOTSPOTS(CURSOR(SELECT STREAM price {SOURCE}), 100, 1))"
+    assert "HOTSPOTS needs minimumNumberOfPointsInAHotspot" in refused_query(f"SELECT STREAM price FROM {table}")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("CREATE OR REPLACE FUNCTION f() RETURNS INTEGER RETURN 1", "CREATE FUNCTION is not supported"),
+        ("CREATE VIEW v AS SELECT 1", "CREATE VIEW is not supported"),
+        ("\nDROP PUMP p", "Line 2: this is no SQL that is known here at 'DROP'"),
+        ("SELECT STREAM price FROM s", "a query by itself has no place to put its rows"),
+        ("CREATE OR REPLACE STREAM s (a", "Line 1: this is no SQL"),
+        ("CREATE OR REPLACE STREAM s (a)", "the column A has no type"),
+        ("CREATE OR REPLACE STREAM s (a VARBINARY(4))", "The type VARBINARY(4) of column A on line 1 is not supported"),
+        ("CREATE OR REPLACE STREAM s (a DOUBLE) 'open", "The code is no SQL"),
+        ("-- nothing", "The code has no pump"),
+        ("x" * 102_401, "102,401 characters"),
+    ],
+)
+def test_statements_that_are_none_of_an_application_are_refused(code, message):
+    assert message in refused(code)
+
+
+@pytest.mark.parametrize(
+    ("select", "message"),
+    [
+        (f"SELECT STREAM nothing {SOURCE}", "Line 3: there is no column NOTHING"),
+        (f'SELECT STREAM "price" {SOURCE}', "there is no column price"),  # case-sensitive (C6)
+        ("SELECT STREAM price FROM source_sql_stream_002", "there is no stream SOURCE_SQL_STREAM_002"),
+        (f"SELECT STREAM x.price {SOURCE} AS y", "there is no stream X in this query"),
+        ("SELECT STREAM MESSAGE FROM error_stream", "a pump cannot read error_stream here"),
+        (f"SELECT STREAM price, price {SOURCE}", "selects 2 columns for the 1 of OUT"),
+        (f"SELECT STREAM ticker {SOURCE}", "puts TICKER, a VARCHAR, into A, a DOUBLE"),
+        (f"SELECT STREAM at {SOURCE}", "puts AT, a TIMESTAMP, into A, a DOUBLE"),
+        (f"SELECT STREAM price {SOURCE} WHERE price", "is no condition"),
+        (f"SELECT STREAM price {SOURCE} WHERE ticker = 3", "a text cannot be compared to a whole number"),
+        (f"SELECT STREAM ticker + 1 {SOURCE}", "needs a number"),
+        (f"SELECT STREAM COUNT(*) {SOURCE}", "`COUNT(*)` is of no window"),
+        (f"SELECT STREAM COUNT(*) {SOURCE} GROUP BY ticker", "GROUP BY has no window"),
+        (f"SELECT STREAM COUNT(*) {SOURCE} GROUP BY FLOOR(ROWTIME TO HOUR), {STEP}", "GROUP BY has several windows"),
+        (f"SELECT STREAM COUNT(*) {SOURCE} GROUP BY FLOOR(ROWTIME TO MONTH)", "a window of a MONTH has no length"),
+        (f"SELECT STREAM price {SOURCE} GROUP BY ticker, {STEP}", "PRICE is neither grouped by nor aggregated"),
+        (f"SELECT STREAM * {SOURCE} GROUP BY ticker, {STEP}", "* has no meaning beside GROUP BY"),
+        (f"SELECT STREAM SUM(price) OVER w {SOURCE}", "there is no WINDOW W"),
+        (f"SELECT STREAM SUM(price) OVER (PARTITION BY ticker) {SOURCE}", "A window without a length"),
+        (
+            f"SELECT STREAM SUM(price) OVER (ROWS 2 PRECEDING) + SUM(price) OVER (ROWS 3 PRECEDING) {SOURCE}",
+            "A second window in one SELECT",
+        ),
+        (f"SELECT STREAM price {SOURCE} HAVING price > 1", "HAVING needs GROUP BY"),
+        ("SELECT STREAM 1", "there is no FROM"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(select, message):
+    assert message in refused_query(select)
+
+
+def test_a_pump_needs_its_stream_and_one_that_is_filled():
+    pump = f'CREATE OR REPLACE PUMP "P" AS INSERT INTO "MISSING" SELECT STREAM price {SOURCE};'
+    assert "Line 1: there is no stream MISSING to insert into" in refused(pump)
+    pump = 'CREATE OR REPLACE PUMP "P" AS INSERT INTO "OUT" SELECT STREAM a FROM empty;'
+    code = f"{OUT}CREATE OR REPLACE STREAM empty (a DOUBLE);\n{pump}"
+    assert "selects from EMPTY, into which no pump inserts" in refused(code)
+    assert "OUT has no column B" in refused(
+        OUT + f'CREATE PUMP p AS INSERT INTO "OUT" (b) SELECT STREAM price {SOURCE}'
+    )
+
+
+def test_pumps_that_feed_each_other_are_refused():
+    code = "CREATE STREAM a (x DOUBLE); CREATE STREAM b (x DOUBLE);"
+    code += (
+        "CREATE PUMP p AS INSERT INTO a SELECT STREAM x FROM b; CREATE PUMP q AS INSERT INTO b SELECT STREAM x FROM a"
+    )
+    assert "feed each other" in refused(code)

@@ -1,0 +1,86 @@
+"""SQL types: what fits, how JSON becomes a value (C4), and how times are told."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.analytics.sql.types import CoercionError, time_ms, time_text, told, type_of_text
+from pipelines.runtime.errors import ConfigurationError
+
+
+def of(kind):
+    return type_of_text(kind, "column c")
+
+
+@pytest.mark.parametrize(
+    ("kind", "json", "value"),
+    [
+        ("VARCHAR(4)", None, None),
+        ("VARCHAR(4)", "AMZN", "AMZN"),
+        ("VARCHAR(4)", 12, "12"),
+        ("VARCHAR(16)", {"a": [1]}, '{"a":[1]}'),
+        ("INTEGER", True, 1),  # C4
+        ("DOUBLE", True, 1.0),
+        ("DOUBLE", 3, 3.0),
+        ("DOUBLE", "2.5", 2.5),
+        ("INTEGER", "12", 12),
+        ("INTEGER", 2.9, 2),
+        ("BIGINT", 2**62 + 1, 2**62 + 1),
+        ("BIGINT", str(2**62 + 1), 2**62 + 1),
+        ("TINYINT", -128, -128),
+        ("DECIMAL(5, 2)", 1.239, 1.24),
+        ("BOOLEAN", "TRUE", True),
+        ("TIMESTAMP", "2018-08-01T11:00:00.25+02:00", 1_533_114_000_250),
+        ("TIMESTAMP", "2018-08-01 11:00:00", 1_533_121_200_000),
+        ("TIMESTAMP", 1_533_114_000_250, 1_533_114_000_250),
+    ],
+)
+def test_c4_a_member_of_a_record_becomes_a_value(kind, json, value):
+    found = of(kind).of_json(json)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "json"),
+    [
+        ("VARCHAR(4)", "AMAZON"),
+        ("TINYINT", 128),
+        ("SMALLINT", -32_769),
+        ("INTEGER", 2**31),
+        ("BIGINT", 2**63),
+        ("INTEGER", "twelve"),
+        ("DOUBLE", "cheap"),
+        ("DOUBLE", "NaN"),
+        ("DOUBLE", 10**400),
+        ("DOUBLE", {"a": 1}),
+        ("DECIMAL(4, 2)", 100),
+        ("BOOLEAN", "maybe"),
+        ("TIMESTAMP", "yesterday"),
+        ("TIMESTAMP", 10**18),
+    ],
+)
+def test_c4_what_does_not_fit_is_an_error(kind, json):
+    with pytest.raises(CoercionError, match="does not fit into"):
+        of(kind).of_json(json)
+
+
+def test_an_unknown_type_is_named():
+    with pytest.raises(ConfigurationError, match=r"The type VARBINARY\(4\) of column c"):
+        of("VARBINARY(4)")
+    with pytest.raises(ConfigurationError, match="is none"):
+        of("no type at all")
+
+
+@given(st.integers(-62_135_596_800_000, 253_402_300_799_999))
+def test_a_timestamp_is_told_as_it_is_read(ms):
+    assert time_ms(time_text(ms)) == ms
+    assert told(ms, of("TIMESTAMP")) == time_text(ms)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(["DOUBLE", "FLOAT", "REAL"]))
+def test_a_number_that_fits_stays_as_it_is(value, kind):
+    assert math.copysign(1, of(kind).cast(value)) == math.copysign(1, value)
+    assert of(kind).cast(value) == value
