@@ -1,0 +1,49 @@
+"""The example of docs/from-kda-sql.md runs as it stands there, and prints what the page says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from hydrant_command import hydrant
+
+from infra.embedded.target import EmbeddedTarget
+
+PAGE: Final = Path(__file__).parents[2] / "docs/from-kda-sql.md"
+TIME: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
+
+
+def first(kind: str) -> str:
+    found = re.search(rf"^```{kind}\n(.*?)^```", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def told(line: str) -> str:
+    """What the page shows of a line: of rows all but ROWTIME, of errors two columns."""
+    line = TIME.sub("", line, count=1).strip()
+    if not line.startswith("error_stream"):
+        return line
+    stream, *columns = line.split("  ")
+    return "  ".join([stream, *(each for each in columns if each.startswith(("ERROR_NAME", "MESSAGE")))])
+
+
+def test_the_example_of_the_migration_guide_prints_what_the_page_says(tmp_path: Path) -> None:
+    for kind, name in (("json", "ticks.json"), ("sql", "ticks.sql"), ("python", "put.py")):
+        (tmp_path / name).write_text(first(kind))
+    command = ("sql", str(tmp_path / "ticks.sql"), "--application", str(tmp_path / "ticks.json"), "--until-now")
+    with EmbeddedTarget().started():
+        put = subprocess.run(
+            [sys.executable, str(tmp_path / "put.py")], env=os.environ, capture_output=True, text=True, check=False
+        )
+        assert put.returncode == 0, put.stderr
+        with hydrant(*command) as run:
+            assert run.status() == 0, run.said
+    rows = [line for line in "".join(run.out).splitlines()]
+    assert all(TIME.match(line) for line in rows)
+    printed = [told(line) for line in rows]
+    assert sorted(printed) == sorted(first("text").splitlines())
+    in_order = [line for line in printed if line.startswith("DESTINATION")]
+    assert in_order == [line for line in first("text").splitlines() if line.startswith("DESTINATION")]
