@@ -46,6 +46,9 @@ lint: .venv/.locked
 bench: setup
 	$(HYDRANT) bench convert
 	$(HYDRANT) bench path
+	$(HYDRANT) bench source
+	$(HYDRANT) bench forest
+	$(HYDRANT) bench nab
 
 # The page that a run leaves, looked at in headless Chromium; `make screenshot` also takes the README's pictures anew.
 .PHONY: test-browser screenshot

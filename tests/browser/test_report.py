@@ -90,11 +90,23 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report.html"
 
 
-@pytest.fixture(
-    params=["run", "scored", "findings", "evil findings", "ordinary", "two streams", "no function", "evil", "empty"]
-)
+@pytest.fixture(scope="module")
+def mapped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a run of the scenario hotspots."""
+    runs = tmp_path_factory.mktemp("mapped")
+    subprocess.run([HYDRANT, "run", "hotspots", "--runs", runs], check=True, capture_output=True, timeout=240)
+    (folder,) = runs.iterdir()
+    return folder / "report.html"
+
+
+KINDS = (
+    "run", "scored", "mapped", "findings", "evil findings", "ordinary", "two streams", "no function", "evil", "empty",
+)  # fmt: skip
+
+
+@pytest.fixture(params=KINDS)
 def report(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    if request.param in ("run", "scored"):
+    if request.param in ("run", "scored", "mapped"):
         return request.getfixturevalue(request.param)
     bare = stream(
         config=config(function=False, conversion=False, backup=False),
@@ -176,7 +188,20 @@ def test_every_series_has_its_value_its_score_its_labels_and_what_was_found(brow
     assert "lasts" in tip
 
 
-@pytest.mark.parametrize(("name", "of"), [("report.png", "run"), ("cloudwatch.png", "scored")])
+def test_a_map_shows_the_points_and_the_hotspots_with_their_density(browser: Page, mapped: Path) -> None:
+    browser.open(mapped.as_uri(), 1280)
+    drawn = browser.asks("""[...document.querySelectorAll(".findings figure")].map((each) => [
+      each.querySelector("b").innerText, each.querySelector(".dots").getAttribute("d").split("M").length - 1,
+      each.querySelectorAll(".frame").length])""")
+    (city, points, frames), *places = drawn
+    assert (city, points, frames) == ("The city", 4_000, len(places))
+    assert all(frames == 1 and points > 10 for _, points, frames in places)
+    assert "density" in browser.asks("document.querySelector('.findings .frame').dataset.tip")
+
+
+@pytest.mark.parametrize(
+    ("name", "of"), [("report.png", "run"), ("cloudwatch.png", "scored"), ("hotspots.png", "mapped")]
+)
 def test_the_pictures_of_the_readme_can_be_made(
     browser: Page, tmp_path: Path, request: pytest.FixtureRequest, name: str, of: str
 ) -> None:

@@ -106,12 +106,13 @@ def _points(panel: PointMap) -> str:
         return f"<figure><b>{escape(panel.name)}</b><p>Nothing came.</p></figure>"
     (left, right), (low, high) = (min(xs), max(xs)), (min(ys), max(ys))
     scale = (_SIDE - 2 * _MARGIN) / max(right - left, high - low, 1e-12)
+    tall = max(2 * _MARGIN + 100, round((high - low) * scale + 2 * _MARGIN))
 
     def px(x: float) -> float:
         return _MARGIN + (x - left) * scale
 
     def py(y: float) -> float:
-        return _SIDE - _MARGIN - (y - low) * scale
+        return tall - _MARGIN - (y - low) * scale
 
     every = -(-len(panel.points) // _MOST_POINTS)
     dots = "".join(f"M{px(x):.1f} {py(y):.1f}h0" for x, y in panel.points[::every])
@@ -125,13 +126,14 @@ def _points(panel: PointMap) -> str:
             f'data-tip="{escape(tip)}"/>'
         )
     along, up = panel.axes
-    parts.append(f'<text class="small" x="{_SIDE / 2}" y="{_SIDE - 8}" text-anchor="middle">{escape(along)} ')
+    parts.append(f'<text class="small" x="{_SIDE / 2}" y="{tall - 8}" text-anchor="middle">{escape(along)} ')
     parts.append(f"{left:.3f} to {right:.3f}</text>")
-    parts.append(f'<text class="small" transform="translate(12 {_SIDE / 2}) rotate(-90)" text-anchor="middle">')
+    parts.append(f'<text class="small" transform="translate(12 {tall / 2}) rotate(-90)" text-anchor="middle">')
     parts.append(f"{escape(up)} {low:.3f} to {high:.3f}</text>")
+    hotspots = "1 hotspot" if len(panel.boxes) == 1 else f"{len(panel.boxes)} hotspots"
     shown = f", every {every}th is drawn" if every > 1 else ""
     return (
         f"<figure><b>{escape(panel.name)}</b>"
-        f'<svg viewBox="0 0 {_SIDE} {_SIDE}" role="img" aria-label="{escape(panel.name)}">{"".join(parts)}</svg>'
-        f"<figcaption>{len(panel.points):,} points{shown}, {len(panel.boxes)} hotspots</figcaption></figure>"
+        f'<svg viewBox="0 0 {_SIDE} {tall}" role="img" aria-label="{escape(panel.name)}">{"".join(parts)}</svg>'
+        f"<figcaption>{len(panel.points):,} points{shown}, {hotspots}</figcaption></figure>"
     )
