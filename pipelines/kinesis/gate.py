@@ -7,7 +7,7 @@ marks the end of a shard that the gate has to know of. All of a stream's gated p
 a child and that of its own child must not overtake each other.
 
 Every item names the position that it follows, so the gate puts a shard's items in order whatever order the runner
-brings them in, and drops one that comes twice.
+brings them in, and drops one that comes twice; one that comes again behind its shard's end is held and never output.
 """
 
 from collections import Counter
