@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import krcf
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.analytics.options import ForestOptions
@@ -82,6 +84,36 @@ class RandomCutForest:
     def _learn(self, point: list[float]) -> None:
         self._core.update(point)
         self._seen += 1
+
+    def score_all(self, vectors: npt.NDArray[np.float64]) -> list[float | None]:
+        """What `score` gives for each row of `vectors`, in order, to the last bit; None where it refuses the row.
+
+        Args:
+            vectors: a row a record, a column an option's column.
+        """
+        scores: list[float | None] = []
+        for vector in vectors.tolist():
+            if self._centre:
+                break
+            try:
+                scores.append(self.score(vector))
+            except InvalidDataError:
+                scores.append(None)
+        rest = vectors[len(scores) :]
+        if not len(rest):
+            return scores
+        with np.errstate(invalid="ignore", over="ignore"):
+            points = rest - np.array(self._centre)
+        is_taken = (np.isfinite(rest) & (np.abs(points) <= _MAX_DISTANCE)).all(axis=1)
+        learnt, core = self.options.sub_sample_size, self._core
+        for is_good, point in zip(is_taken.tolist(), points.tolist(), strict=True):
+            if not is_good:
+                scores.append(None)
+                continue
+            scores.append(core.score(point) if self._seen >= learnt else 0.0)
+            core.update(point)
+            self._seen += 1
+        return scores
 
     def attribute(self, vector: Sequence[float]) -> tuple[float, list[float], list[float]]:
         """As `score`, with what each column gave to it (C12).

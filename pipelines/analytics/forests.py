@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
 from pipelines.analytics.forest import RandomCutForest
 from pipelines.analytics.options import ForestOptions
-from pipelines.runtime.errors import InvalidDataError
 
 ANOMALY_SCORE: Final = "ANOMALY_SCORE"
 _FIELD: Final = pa.field(ANOMALY_SCORE, pa.float64())
@@ -42,15 +42,9 @@ class ForestScorer:
         self._forest = forest
 
     def score(self, results: pa.RecordBatch) -> pa.RecordBatch:
-        columns = [results.column(name).to_pylist() for name in self._forest.options.columns]
-        scores = [self._score(vector) for vector in zip(*columns, strict=True)]
+        columns = [results.column(name).to_numpy() for name in self._forest.options.columns]
+        scores = self._forest.score_all(np.column_stack(columns))
         return results.append_column(_FIELD, pa.array(scores, pa.float64()))
 
     def snapshot(self) -> bytes:
         return self._forest.snapshot()
-
-    def _score(self, vector: tuple[float, ...]) -> float | None:
-        try:
-            return self._forest.score(vector)
-        except InvalidDataError:
-            return None

@@ -3,6 +3,7 @@
 import math
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from pipelines.analytics.forest import RandomCutForest
 from pipelines.analytics.options import ForestOptions
 from pipelines.runtime.errors import ConfigurationError, InvalidDataError
 
+NUMBERS = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([math.nan, math.inf, -math.inf, 1e35, 0.0, -0.0]))
 SMALL = ForestOptions(("value",), number_of_trees=10, sub_sample_size=16, time_decay=1000, shingle_size=4)
 
 
@@ -143,3 +145,24 @@ def test_what_is_no_snapshot_or_of_other_options_is_refused():
         RandomCutForest.restore(snapshot, ForestOptions(("value",), 10, 16, 1000, 5))
     with pytest.raises(ConfigurationError, match="other options"):
         RandomCutForest.restore(snapshot, ForestOptions(("a", "b"), 10, 16, 1000, 4))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(NUMBERS, NUMBERS), max_size=40),
+    st.integers(0, 40),
+)
+def test_many_records_at_once_are_the_same_bits_as_one_after_the_other(rows, cut):
+    """Also where some are refused: before there is a centre, and behind."""
+    options = ForestOptions(("a", "b"), sub_sample_size=10, number_of_trees=5, shingle_size=2)
+    alone, together = RandomCutForest(options), RandomCutForest(options)
+    expected = []
+    for row in rows:
+        try:
+            expected.append(alone.score(row))
+        except InvalidDataError:
+            expected.append(None)
+    matrix = np.array(rows, np.float64).reshape(len(rows), 2)
+    assert together.score_all(matrix[:cut]) + together.score_all(matrix[cut:]) == expected
+    assert together.seen == alone.seen
+    assert together.snapshot() == alone.snapshot()
