@@ -4,7 +4,6 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Final
@@ -63,7 +62,8 @@ def command(
     StreamService(described.stream, client("kinesis")).shards()  # one that is missing is said now
     with tempfile.TemporaryDirectory(prefix="hydrant-", ignore_cleanup_errors=True) as folder:
         stop_file = StopFile(f"{folder}/stop.json")
-        rows = _Lines(Path(folder))
+        path = Path(folder, "rows.jsonl")
+        rows = _Lines(path)
 
         def drain(number: int, frame: FrameType | None) -> None:
             if stop_file.read() is not None:
@@ -81,7 +81,7 @@ def command(
             before = {number: signal.signal(number, drain) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             until = SystemClock().now_ms() if until_now else stop_file
-            run_pipeline(job.pipeline(start.value, until, folder), options, on_tick=show)
+            run_pipeline(job.pipeline(start.value, until, str(path)), options, on_tick=show)
         finally:
             for number, handled in before.items():
                 signal.signal(number, handled)
@@ -89,24 +89,22 @@ def command(
 
 
 class _Lines:
-    """The lines of a folder's files, each once: a file is a worker's."""
+    """The lines of a file that is written meanwhile, each once."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._read: dict[Path, int] = {}
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
 
-    def more(self) -> Iterator[str]:
-        """Those that are there since the last call, by ROWTIME; what has the same as they stand in their file."""
-        found = [line for path in sorted(self._folder.glob("*.jsonl")) for line in self._new(path)]
-        yield from sorted(found, key=lambda line: json.loads(line)["row"]["ROWTIME"])
-
-    def _new(self, path: Path) -> list[str]:
-        with path.open("rb") as file:
-            file.seek(self._read.get(path, 0))
+    def more(self) -> list[str]:
+        """Those that are there since the last call."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._read)
             whole, _, _ = file.read().rpartition(b"\n")  # a line may be on its way
         if not whole:
             return []
-        self._read[path] = self._read.get(path, 0) + len(whole) + 1
+        self._read += len(whole) + 1
         return whole.decode().splitlines()
 
 

@@ -69,10 +69,10 @@ class Scope:
             raise wrong(node, f"there is no stream {name_of(qualifier)} in this query.", fix)
         name = name_of(node.this)
         known = [each.name for each in self.fields]
-        if name in known:
-            return self.column(known.index(name))
         if name == ROWTIME:
             return Typed(Column(0), types.TIMESTAMP)
+        if name in known:
+            return self.column(known.index(name))
         if self.is_source and not node.this.args.get("quoted"):
             like = [at for at, each in enumerate(known) if each.upper() == name]
             if len(like) == 1:
@@ -177,6 +177,26 @@ def stepped(node: exp.Expr, time: Typed) -> Typed:
     if unit not in CALENDAR:
         raise wrong(node, "FLOOR takes a time and a unit.", f"write FLOOR(time TO MINUTE), or {', '.join(CALENDAR)}")
     return Typed(Call("FLOOR", (time.value, Constant(unit))), types.TIMESTAMP)
+
+
+def window_ms(node: exp.Expr, opens: Expression) -> int:
+    """How long the windows are whose beginning STEP or FLOOR gives.
+
+    Args:
+        node: the STEP or FLOOR.
+        opens: it, compiled.
+
+    Raises:
+        ConfigurationError: months and years have no length.
+    """
+    assert isinstance(opens, Call)
+    assert isinstance(opens.arguments[1], Constant)
+    length = opens.arguments[1].value
+    if opens.name == "STEP":
+        return int(length)
+    if length not in UNITS_MS:
+        raise wrong(node, f"a window of a {length} has no length.", f"use {', '.join(UNITS_MS)}")
+    return UNITS_MS[length]
 
 
 def interval_ms(node: exp.Expr | None) -> int:

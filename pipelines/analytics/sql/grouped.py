@@ -4,9 +4,9 @@ from sqlglot import exp
 
 from pipelines.analytics.sql import types
 from pipelines.analytics.sql.aggregates import Aggregates, is_aggregate
-from pipelines.analytics.sql.compile import BASE, Scope, Typed, compiled, interval_ms
+from pipelines.analytics.sql.compile import BASE, Scope, Typed, compiled, interval_ms, window_ms
 from pipelines.analytics.sql.dialect import Stagger, Step
-from pipelines.analytics.sql.expression import UNITS_MS, Call, Column, Constant, Expression
+from pipelines.analytics.sql.expression import Column, Expression
 from pipelines.analytics.sql.parse import ROWTIME, name_of
 from pipelines.analytics.sql.query import Query, Score, condition, named, where
 from pipelines.analytics.sql.refusals import unsupported, wrong
@@ -82,13 +82,7 @@ def _tumbling(group: exp.Expr, query: Query) -> tuple[list[Typed], Window, Expre
         raise wrong(group, f"GROUP BY has {what}.", fix)
     at = at_times[0]
     node, opens = found[at]
-    call = opens.value
-    assert isinstance(call, Call)
-    assert isinstance(call.arguments[1], Constant)
-    length = call.arguments[1].value
-    if call.name == "FLOOR" and length not in UNITS_MS:
-        raise wrong(node, f"a window of a {length} has no length.", f"use {', '.join(UNITS_MS)}")
-    size_ms = UNITS_MS[length] if call.name == "FLOOR" else length
+    size_ms = window_ms(node, opens.value)
     time = None
     if not by_rowtime:
         column = compiled(node.this, scope).value

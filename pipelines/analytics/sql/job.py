@@ -53,13 +53,13 @@ class SqlJob:
         read = {output.stream for output in self.application.outputs} | {pump.source for pump in self.plan.pumps}
         return [name for name in self.plan.filled if name not in read]
 
-    def pipeline(self, start: Any, until: Any, folder: str) -> Callable[[beam.Pipeline], None]:
+    def pipeline(self, start: Any, until: Any, path: str) -> Callable[[beam.Pipeline], None]:
         """A function that draws the job into a pipeline.
 
         Args:
             start: a starting position of `ReadFromKinesis`.
             until: where it ends; None for never.
-            folder: for the rows that are kept.
+            path: of a file for the rows that are kept.
         """
         times = self.plan.event_times
         record_format = self.application.format
@@ -69,7 +69,7 @@ class SqlJob:
         def build(pipeline: beam.Pipeline) -> None:
             streams = pipeline | "Read" >> read | "Application" >> SqlApplication(record_format, self.plan)
             for name in self.kept:
-                streams[name] | f"Keep {name}" >> beam.ParDo(KeepRows(folder, name, self.plan.streams[name]))
+                streams[name] | f"Keep {name}" >> beam.ParDo(KeepRows(path, name, self.plan.streams[name]))
             for at, output in enumerate(self.application.outputs):
                 streams[output.stream] | f"Output {at}" >> self._destination(output)
 

@@ -11,7 +11,7 @@ from pipelines.analytics.sql.compile import BASE
 from pipelines.analytics.sql.errors import ERROR_FIELDS, ERROR_STREAM
 from pipelines.analytics.sql.expression import Cast, Column, Constant, Expression
 from pipelines.analytics.sql.functions import plan_function
-from pipelines.analytics.sql.parse import Field, PumpStatement, StreamStatement, parse
+from pipelines.analytics.sql.parse import ROWTIME, Field, PumpStatement, StreamStatement, parse
 from pipelines.analytics.sql.query import Query, Score, Stage
 from pipelines.analytics.sql.refusals import wrong
 from pipelines.analytics.sql.select import plan_select
@@ -32,19 +32,26 @@ class Pump:
         source: the stream that it reads.
         target: the stream that it inserts into.
         stages: what is done between the two.
-        depth: how many windows a row has passed before it comes here, at most.
     """
 
     name: str
     source: str
     target: str
     stages: tuple[Stage, ...]
-    depth: int
+    holds_ms: int = 0
+    """How far behind the watermark its rows come, at most."""
 
-    @property
-    def windows(self) -> int:
-        """How many windows it has itself."""
-        return sum(isinstance(stage, Score) for stage in self.stages)
+    @classmethod
+    def of(cls, statement: PumpStatement, source: str, stages: Sequence[Stage], wait_ms: int) -> "Pump":
+        """A pump whose source's rows come up to `wait_ms` behind the watermark."""
+        planned: list[Stage] = []
+        for stage in stages:
+            if isinstance(stage, Score):
+                planned.append(stage.behind(wait_ms))
+                wait_ms = stage.behind(wait_ms).holds_ms
+            else:
+                planned.append(stage)
+        return cls(statement.name, source, statement.target, tuple(planned), wait_ms)
 
 
 @dataclass(frozen=True)
@@ -103,8 +110,8 @@ def plan(code: str, fields: Sequence[Field], source: str = SOURCE) -> Plan:
     for name in order:
         pump, query = pumps[name], queries[name]
         into = _insert(pump, query, streams, place=f"{name}/" if pump.target in shared else "")
-        before = [each.depth + each.windows for each in planned if each.target == query.source]
-        planned.append(Pump(name, query.source, pump.target, (*query.stages, into), max(before, default=0)))
+        wait_ms = max((each.holds_ms for each in planned if each.target == query.source), default=0)
+        planned.append(Pump.of(pump, query.source, (*query.stages, into), wait_ms))
     times = {query.event_time for query in queries.values() if query.event_time is not None}
     return Plan(source, streams, tuple(planned), tuple(sorted(times)))
 
@@ -162,7 +169,8 @@ def _insert(pump: PumpStatement, query: Query, streams: dict[str, tuple[Field, .
     outputs = tuple(
         (column, values.get(field.name, _NULL)) for column, field in zip(fields_of(fields), fields, strict=True)
     )
-    return Derive(query.scope.inputs, outputs, place=place)
+    # A stream that has ROWTIME among its columns gets it from its pump.
+    return Derive(query.scope.inputs, outputs, place=place, time=values.get(ROWTIME))
 
 
 def _fits(given: SqlType, into: SqlType) -> bool:

@@ -1,7 +1,7 @@
 """A query while it is planned, and the steps that every kind of SELECT has. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -19,10 +19,28 @@ from pipelines.analytics.windows import Windowing
 
 @dataclass(frozen=True)
 class Score:
-    """`ScoreRows` of rows whose numbers a `Derive` before it has made."""
+    """`ScoreRows` of rows whose numbers a `Derive` before it has made.
+
+    Attributes:
+        windowing: what is computed of them.
+        scoring: what is computed of that.
+        step_ms: rows are released in steps of it.
+        wait_ms: how long rows wait for those that windows before this one hold back; set when all pumps are known.
+    """
 
     windowing: Windowing
     scoring: Scoring
+    step_ms: int = 1_000
+    wait_ms: int = 0
+
+    def behind(self, wait_ms: int) -> "Score":
+        """It, if rows come up to `wait_ms` behind the watermark: a number of steps, so that batches have whole ones."""
+        return replace(self, wait_ms=-(-wait_ms // self.step_ms) * self.step_ms)
+
+    @property
+    def holds_ms(self) -> int:
+        """How far behind the watermark its results come, at most."""
+        return self.wait_ms + self.step_ms
 
 
 Stage = Derive | Score

@@ -15,7 +15,10 @@ CLAUSES: Final = {
     "joins": ("A join", _REFERENCE),
     "laterals": ("LATERAL", _PUMP),
     "distinct": ("SELECT DISTINCT", "group by the columns in a window: GROUP BY ..., STEP(s.ROWTIME BY INTERVAL ...)"),
-    "order": ("ORDER BY", "leave it out: rows come in the order of ROWTIME; sort others where they are read"),
+    "order": (
+        "ORDER BY without time",
+        "sort within a time, ORDER BY FLOOR(s.ROWTIME TO SECOND), ...; rows come in the order of ROWTIME anyway",
+    ),
     "limit": ("LIMIT", "leave it out, and take the rows you want where they are read"),
     "offset": ("OFFSET", "leave it out, and take the rows you want where they are read"),
     "qualify": ("QUALIFY", "select from a stream that has the aggregate, with WHERE"),

@@ -7,6 +7,7 @@ from sqlglot import exp
 from pipelines.analytics.sql.aggregates import is_aggregate
 from pipelines.analytics.sql.compile import compiled
 from pipelines.analytics.sql.grouped import grouped
+from pipelines.analytics.sql.ordered import ordered
 from pipelines.analytics.sql.parse import name_of
 from pipelines.analytics.sql.query import Functions, Query, Streams, in_cursor, named, where
 from pipelines.analytics.sql.refusals import CLAUSES, unsupported, unsupported_node, wrong
@@ -14,7 +15,7 @@ from pipelines.analytics.sql.sliding import over, sliding
 from pipelines.analytics.sql.steps import Derive
 
 _CLAUSES_TAKEN: Final = {
-    "expressions", "from_", "where", "group", "having", "windows", "cluster", "operation_modifiers",
+    "expressions", "from_", "where", "group", "having", "windows", "cluster", "order", "operation_modifiers",
 }  # fmt: skip
 
 
@@ -35,10 +36,13 @@ def plan_select(node: exp.Expr, streams: Streams, functions: Functions) -> Query
         if value and name not in _CLAUSES_TAKEN:
             what, fix = CLAUSES.get(name, (f"{name.rstrip('_').upper()} in a SELECT", "leave it out"))
             raise unsupported(value[0] if isinstance(value, list) else value, what, fix)
-    if not node.args.get("operation_modifiers"):
-        raise wrong(node, "SELECT without STREAM is a query of a table.", "write SELECT STREAM")
     query = _from(node, streams, functions)
     slides = list(over(node))
+    if node.args.get("order"):
+        if slides or node.args.get("group") or node.args.get("cluster"):
+            raise unsupported(node.args["order"], "ORDER BY in an aggregating query", "sort in a pump behind it")
+        _no_aggregates(node)
+        return ordered(node, query)
     if node.args.get("group") or node.args.get("cluster"):
         if slides:
             raise unsupported(slides[0], "OVER together with GROUP BY", "write the GROUP BY as a pump of its own")
@@ -67,15 +71,21 @@ def _from(node: exp.Select, streams: Streams, functions: Functions) -> Query:
     else:
         name = name_of(table.this)
         query = streams(table, name)
+        if not node.args.get("operation_modifiers"):  # of a function's table KDA takes it without
+            raise wrong(node, "SELECT without STREAM is a query of a table.", "write SELECT STREAM")
         names = (name_of(alias.this),) if alias is not None else (name,)
     return Query(query.source, query.stages, query.fields, names, query.is_source, query.event_time)
 
 
-def _plain(node: exp.Select, query: Query) -> Query:
+def _no_aggregates(node: exp.Select) -> None:
     lone = next((each for each in node.find_all(exp.Expr) if is_aggregate(each) and not in_cursor(each, node)), None)
     if lone is not None:
         fix = "write GROUP BY ..., STEP(s.ROWTIME BY INTERVAL '60' SECOND), or OVER a window"
         raise wrong(lone, f"`{lone.sql()}` is of no window.", fix)
+
+
+def _plain(node: exp.Select, query: Query) -> Query:
+    _no_aggregates(node)
     scope = query.scope
     fields, outputs = named(node, scope, lambda item: compiled(item, scope))
     derive = Derive(scope.inputs, outputs, where=where(node, scope))

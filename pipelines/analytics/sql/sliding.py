@@ -7,7 +7,7 @@ from sqlglot import exp
 from pipelines.analytics.sql.aggregates import Aggregates, is_aggregate
 from pipelines.analytics.sql.compile import Scope, Typed, compiled, interval_ms
 from pipelines.analytics.sql.expression import Expression
-from pipelines.analytics.sql.parse import name_of
+from pipelines.analytics.sql.parse import Field, name_of
 from pipelines.analytics.sql.query import (
     Query,
     Score,
@@ -19,9 +19,12 @@ from pipelines.analytics.sql.query import (
     where,
 )
 from pipelines.analytics.sql.refusals import unsupported, unsupported_node, wrong
-from pipelines.analytics.sql.steps import Derive
+from pipelines.analytics.sql.steps import Derive, fields_of
 from pipelines.analytics.state import Unscored
 from pipelines.analytics.windows import Sliding, SlidingRows, Windowing
+
+Frame = tuple[tuple[Expression, ...], Sliding | SlidingRows]
+"""What OVER names: the values by which rows are parted, and the window."""
 
 
 def over(node: exp.Select) -> Iterator[exp.Window]:
@@ -31,35 +34,60 @@ def over(node: exp.Select) -> Iterator[exp.Window]:
 
 
 def sliding(node: exp.Select, query: Query, slides: list[exp.Window]) -> Query:
-    """Aggregates OVER a window that slides (C10)."""
+    """Aggregates OVER windows that slide (C10): one window behind the other adds its aggregates to each row."""
     scope = query.scope
     known = {name_of(each.this): each for each in node.args.get("windows") or ()}
-    frames = {_frame(each, known, scope) for each in slides}
-    if len(frames) > 1:
-        raise unsupported(slides[1], "A second window in one SELECT", "write one pump for each window")
-    partition, window = frames.pop()
-    aggregates = Aggregates(scope, first=len(scope.inputs))
+    frames: dict[Frame, list[exp.Window]] = {}
+    for each in slides:
+        frames.setdefault(_frame(each, known, scope), []).append(each)
+    wide = query
+    places: dict[int, Typed] = {}
+    condition = where(node, scope)
+    for frame, of_frame in frames.items():
+        begin = len(wide.fields)
+        wide = _widened(wide, scope, frame, [each.this for each in of_frame], condition)
+        condition = None
+        places |= {id(each): wide.scope.column(begin + at) for at, each in enumerate(of_frame)}
 
     def special(child: exp.Expr) -> Typed | None:
-        if isinstance(child, exp.Window):
-            if not is_aggregate(child.this):
-                raise unsupported_node(child.this)
-            return aggregates.of(child.this)
         if is_aggregate(child):
             raise wrong(child, f"`{child.sql()}` is of no window.", "write OVER behind it")
-        return None
+        return places.get(id(child))
 
     fields, outputs = named(node, scope, lambda item: compiled(item, scope, special))
-    before = carrying(scope, aggregates.values(), where=where(node, scope), series=partition)
-    windowing = Windowing(window, aggregates.aggregates(), carried_fields(scope.fields))
-    after = Derive((*restored(scope), *aggregates.labels), outputs, restore=True)
-    stages = (before, Score(windowing, Unscored()), after)
-    return Query(query.source, (*query.stages, *stages), fields, (), event_time=query.event_time)
+    final = Derive(wide.scope.inputs, outputs)
+    return Query(query.source, (*wide.stages, final), fields, (), event_time=query.event_time)
 
 
-def _frame(
-    node: exp.Window, known: dict[str, exp.Expr], scope: Scope
-) -> tuple[tuple[Expression, ...], Sliding | SlidingRows]:
+def _widened(
+    query: Query, scope: Scope, frame: Frame, functions: list[exp.Expr], condition: Expression | None
+) -> Query:
+    """The rows of a query with aggregates of a window as further columns.
+
+    Args:
+        query: its rows begin with the columns of `scope`.
+        scope: what names mean in `functions`.
+        frame: partition and window.
+        functions: the aggregates.
+        condition: of rows that are looked at.
+    """
+    partition, window = frame
+    other = next((each for each in functions if not is_aggregate(each)), None)
+    if other is not None:
+        raise unsupported_node(other)
+    wide = query.scope
+    aggregates = Aggregates(scope, first=len(wide.inputs))
+    found = [aggregates.of(each) for each in functions]
+    fields = (*query.fields, *(Field(f"EXPR${len(query.fields) + at}", each.type) for at, each in enumerate(found)))
+    values = (*(wide.column(at).value for at in range(len(query.fields))), *(each.value for each in found))
+    before = carrying(wide, aggregates.values(), where=condition, series=partition)
+    windowing = Windowing(window, aggregates.aggregates(), carried_fields(query.fields))
+    inputs = (*restored(wide), *aggregates.labels)
+    after = Derive(inputs, tuple(zip(fields_of(fields), values, strict=True)), restore=True)
+    return Query(query.source, (*query.stages, before, Score(windowing, Unscored()), after), fields, ())
+
+
+def _frame(node: exp.Window, known: dict[str, exp.Expr], scope: Scope) -> Frame:
     """What OVER names: the partition, and how far the window reaches back."""
     over: exp.Expr = node
     alias = node.args.get("alias")

@@ -53,6 +53,7 @@ class Derive:
         series: the values that name the series from here on; None leaves it.
         time: what `event_ms` is from here on; None leaves it.
         restore: the series is ORIGIN's again.
+        order: by what the rows of a batch are sorted, and whether downwards; NULL is the least.
         place: what stands before the shard's id, so that two rows of a record are two; None for windows, which get a
             place of their own.
     """
@@ -65,6 +66,7 @@ class Derive:
     time: Expression | None = None
     restore: bool = False
     place: str | None = ""
+    order: tuple[tuple[Expression, bool], ...] = ()
 
     @property
     def schema(self) -> pa.Schema:
@@ -74,6 +76,7 @@ class Derive:
     def apply(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[RowError]]:
         """The rows that it gives, in their order, and those it cannot compute."""
         kept: list[tuple[Any, ...]] = []
+        sorts: list[tuple[Any, ...]] = []
         errors: list[RowError] = []
         for head, row in zip(self._heads(batch), self._rows(batch), strict=True):
             try:
@@ -87,11 +90,16 @@ class Derive:
                     if time_ms is None or time_ms < 0:
                         message = "the time of the window is NULL or before 1970"
                         raise EvaluationError(message)
-                kept.append((series, time_ms, *place, *(each.of(row) for _, each in self.outputs)))
+                values = (series, time_ms, *place, *(each.of(row) for _, each in self.outputs))
+                sorts.append(tuple(each.of(row) for each, _ in self.order))
+                kept.append(values)
             except (EvaluationError, CoercionError) as error:
                 name = "DIVIDE_BY_ZERO" if isinstance(error, DivisionByZeroError) else "COERCION"
                 told_row = orjson.dumps(row)
                 errors.append(RowError(name, str(error), head[1], told_row, head[2:]))
+        for at, (_, down) in reversed(list(enumerate(self.order))):  # each sorting keeps the order of those before it
+            paired = sorted(zip(sorts, kept, strict=True), key=lambda pair: _sortable(pair[0][at]), reverse=down)
+            sorts, kept = [pair[0] for pair in paired], [pair[1] for pair in paired]
         columns = list(zip(*kept, strict=True)) if kept else [()] * len(self.schema)
         arrays = [pa.array(column, field.type) for column, field in zip(columns, self.schema, strict=True)]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema), errors
@@ -115,6 +123,10 @@ class Derive:
             return
         for series, row in zip(batch.column(SERIES).to_pylist(), rows, strict=True):
             yield (*orjson.loads(series), *row)
+
+
+def _sortable(value: Any) -> tuple[bool, Any]:
+    return (value is not None, value if value is not None else 0)
 
 
 def fields_of(columns: tuple[Field, ...]) -> list[Any]:

@@ -5,7 +5,6 @@ pages -- Source -+- "SOURCE_SQL_STREAM_001" -- pump: Derive - ScoreRows - Derive
 """
 
 import os
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -44,18 +43,13 @@ class SqlApplication(beam.PTransform):
     Args:
         format: how records become rows.
         plan: what is done with them.
-        lateness: how long rows wait for those before them by ROWTIME; a pump behind another's windows waits as much
-            longer as these can hold a row back.
         clock: for ERROR_TIME.
     """
 
-    def __init__(
-        self, record_format: RecordFormat, plan: Plan, lateness: Lateness | None = None, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, record_format: RecordFormat, plan: Plan, clock: Clock | None = None) -> None:
         super().__init__()
         self._format = record_format
         self._plan = plan
-        self._lateness = lateness or Lateness()
         self._clock = clock or SystemClock()
 
     def expand(self, pages: Any) -> Any:
@@ -77,19 +71,15 @@ class SqlApplication(beam.PTransform):
         return streams[name]
 
     def _pump(self, rows: Any, pump: Pump, errors: list[Any]) -> Any:
-        depth = pump.depth
         for at, stage in enumerate(pump.stages):
             name = f"{pump.name}/{at}"
             if not isinstance(stage, Score):
                 rows = self._apart(rows, name, pump.name, stage.apply, errors)
                 continue
-            # Rows of a window leave it up to a step behind the watermark at which it closes.
-            waits = Lateness(self._lateness.allowed_ms + depth * self._lateness.step_ms, self._lateness.step_ms)
-            scored = rows | name >> ScoreRows(stage.windowing, stage.scoring, waits)
+            scored = rows | name >> ScoreRows(stage.windowing, stage.scoring, Lateness(stage.wait_ms, stage.step_ms))
             rows = scored[RESULTS]
             late = beam.ParDo(_LateFn(pump.name, self._clock)).with_output_types(pa.RecordBatch)
             errors.append(scored[LATE_ROWS] | f"{name}/late" >> late)
-            depth += 1
         return rows
 
     def _apart(self, batches: Any, name: str, pump: str, step: Any, errors: list[Any]) -> Any:
@@ -147,21 +137,21 @@ class OutputRecords:
 
 
 class KeepRows(beam.DoFn):
-    """Batch of a stream -> nothing: its rows go to a file of the worker's own, a JSON object a line.
+    """Batch of a stream -> nothing: its rows go to the end of a file, a JSON object a line.
 
     Args:
-        folder: for the files.
+        path: of the file; several workers of a machine can write it, and the rows of a batch stay together.
         stream: what the rows are of.
         fields: its columns.
     """
 
-    def __init__(self, folder: str, stream: str, fields: tuple[Field, ...]) -> None:
-        self._folder = folder
+    def __init__(self, path: str, stream: str, fields: tuple[Field, ...]) -> None:
+        self._path = path
         self._stream = stream
         self._fields = fields
 
     def setup(self) -> None:
-        self._file = os.open(f"{self._folder}/{uuid.uuid4()}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
         times = batch.column(EVENT_MS).to_pylist()
