@@ -101,9 +101,6 @@ def _format(schema: Json) -> RecordFormat:
     if kind != "JSON" or path != "$":
         message = f"Records of {kind} with the RecordRowPath {path!r} are not supported."
         raise ConfigurationError(message, fix='put a JSON object a record, with the RecordRowPath "$"')
-    if schema.get("RecordEncoding", "UTF-8") != "UTF-8":
-        message = f"RecordEncoding {schema['RecordEncoding']!r} is not supported."
-        raise ConfigurationError(message, fix="put records in UTF-8")
     columns = []
     for column in schema["RecordColumns"]:
         name, mapping = column["Name"], column.get("Mapping", f"$.{column['Name']}")
