@@ -139,7 +139,12 @@ def server(front: Front, address: tuple[str, int]) -> ThreadingHTTPServer:
             self._reply((503 if missing else 200, {"Content-Type": "application/json"}, body))
 
         def do_POST(self) -> None:
-            payload = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            length = self.headers.get("Content-Length", "0")
+            if not length.isdecimal() or "Transfer-Encoding" in self.headers:
+                self.close_connection = True  # where the body ends is not known
+                self._reply(_error(411, "LengthRequired", "a body needs a Content-Length that is a number"))
+                return
+            payload = self.rfile.read(int(length))
             found = _PATH.fullmatch(self.path)
             if found is None:
                 self._reply(_error(404, "UnknownOperationException", f"only Invoke is here, not {self.path}"))

@@ -119,5 +119,8 @@ class AwsTarget(_Running):
 
 def _is_aws(endpoint: str) -> bool:
     """A VPC endpoint is AWS as well."""
-    host = urlsplit(endpoint).hostname or ""
+    try:
+        host = urlsplit(endpoint).hostname or ""
+    except ValueError:  # no URL at all
+        return False
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))

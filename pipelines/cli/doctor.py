@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import typer
 
@@ -119,10 +120,10 @@ def _endpoints() -> Check:
 
 
 def _answers(endpoint: str) -> bool:
-    host, _, port = endpoint.rpartition("//")[2].split("/")[0].partition(":")
-
     def connect() -> str:
-        socket.create_connection((host, int(port or 443)), timeout=2).close()
+        url = urlsplit(endpoint if "//" in endpoint else f"//{endpoint}")
+        port = url.port or (80 if url.scheme == "http" else 443)
+        socket.create_connection((url.hostname or "", port), timeout=2).close()
         return "yes"
 
     return bool(_try(connect))

@@ -124,8 +124,8 @@ def find_scenario(name: str) -> Callable[[], Scenario]:
 
 
 def scenario_names() -> list[str]:
-    """The names of all scenarios, in order."""
-    return sorted(entry_points(group="hydrant.scenarios").names)
+    """The names of all scenarios, by name; `flights`, which shows the most, first."""
+    return sorted(entry_points(group="hydrant.scenarios").names, key=lambda name: (name != "flights", name))
 
 
 def scenarios() -> dict[str, Scenario]:

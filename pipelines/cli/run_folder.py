@@ -110,6 +110,13 @@ def keep_streams(
     (folder / STREAMS).write_text(json.dumps(kept, default=str), encoding="utf-8")
 
 
+def _begins_like_arrow(path: Path) -> bool:
+    """Whether a file is empty, or begins as an Arrow stream does, however short it is."""
+    with path.open("rb") as file:
+        begin = file.read(4)
+    return begin == b"\xff\xff\xff\xff"[: len(begin)]
+
+
 def _described(job: "DeliveryJob") -> dict[str, Any]:
     conversion = job.config.destination.conversion
     table = None
@@ -180,6 +187,7 @@ class RunFolder:
 
         Raises:
             NotFoundError: they were not kept.
+            InvalidDataError: the file is something else.
         """
         batches = []
         try:
@@ -188,8 +196,10 @@ class RunFolder:
         except FileNotFoundError as error:
             message = f"{self.path} does not hold the records that were put."
             raise NotFoundError(message, fix=f"`hydrant run {self.scenario} --keep`") from error
-        except (OSError, pa.ArrowInvalid):  # cut short: iteration ends with what was whole
-            pass
+        except (OSError, pa.ArrowInvalid) as error:  # cut short: iteration ends with what was whole
+            if not batches and not _begins_like_arrow(self.path / PUT):
+                message = f"{self.path / PUT} cannot be read: {error}."
+                raise InvalidDataError(message, fix=f"`hydrant run {self.scenario} --keep` makes another") from error
         return pa.Table.from_batches(batches, PUT_SCHEMA)
 
     def ledger(self, delivery_stream: str) -> Path:

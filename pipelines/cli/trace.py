@@ -67,8 +67,11 @@ def _rows(run: "RunFolder", record: str | None, where: str | None) -> list[int]:
 
     if where is not None:
         return matching(run.put, where)
+    # What a shell gives that is no text is in no record; and a column of no batch would crash Arrow.
+    text = (record or "").encode(errors="replace").decode()
     for name in ("sequence_number", "partition_key"):
-        rows: list[int] = pc.indices_nonzero(pc.equal(run.put.column(name), record)).to_pylist()
+        column = run.put.column(name).combine_chunks()
+        rows: list[int] = pc.indices_nonzero(pc.equal(column, text)).to_pylist()
         if rows:
             return rows
     return []

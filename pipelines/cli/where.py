@@ -33,6 +33,10 @@ def matching(records: pa.Table, condition: str) -> list[int]:
     """
     documents = [_document(data) for data in records.column("data").to_pylist()]
     names = _names(documents)
+    try:  # by itself, so that it is a condition and no more of a statement
+        duckdb.SQLExpression(condition)
+    except duckdb.Error as error:
+        raise _unanswered(error, [*names, *_OWN]) from error
     columns = {name: [document.get(name) for document in documents] for name in names if _mentions(condition, name)}
     texts = {name: [_text(value) for value in values] for name, values in columns.items()}
     for name in _OWN:
@@ -66,10 +70,13 @@ def _rows(source: pa.Table, numbers: Mapping[str, str], condition: str, known: S
             except duckdb.Error as error:  # a number that is compared with a text, or a LIKE of it
                 first = first or error
     assert first is not None
-    said = " ".join(str(first).partition("\n\nLINE ")[0].split()).rstrip(".")
-    message = f"--where cannot be answered: {said}."
+    raise _unanswered(first, known) from first
+
+
+def _unanswered(error: duckdb.Error, known: Sequence[str]) -> ConfigurationError:
+    said = " ".join(str(error).partition("\n\nLINE ")[0].split()).rstrip(".")
     fix = f"correct the condition; it is DuckDB's dialect, and the records have {', '.join(known)}"
-    raise ConfigurationError(message, fix=fix) from first
+    return ConfigurationError(f"--where cannot be answered: {said}.", fix=fix)
 
 
 def _tries(numbers: Sequence[str]) -> Iterator[tuple[str, ...]]:

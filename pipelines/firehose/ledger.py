@@ -20,6 +20,7 @@ from pipelines.firehose.delivery import BACKED_UP, DELIVERED
 from pipelines.firehose.invocation import Invocation
 from pipelines.firehose.stages import DROPPED, FAILED, INVOKED
 from pipelines.kinesis.page import decode_batch
+from pipelines.runtime.errors import InvalidDataError
 
 RecordId = tuple[str, str, int]
 """Shard id, sequence number, sub-sequence number."""
@@ -127,13 +128,21 @@ def account(put: Iterable[RecordId], entries: Iterable[Entry]) -> Account:
 
 
 def read_ledger(folder: Path, sequence_number: str = "") -> Iterator[Entry]:
-    """Every entry written under `folder`; or those alone that have a record with `sequence_number`."""
+    """Every entry written under `folder`; or those alone that have a record with `sequence_number`.
+
+    Raises:
+        InvalidDataError: a file there is something else.
+    """
     quoted = f'"{sequence_number}"' if sequence_number else ""
     for path in sorted(folder.glob("*.jsonl")):
         with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                if quoted in line:  # decoding the others would cost most of the time
-                    yield _entry(json.loads(line))
+            try:
+                for line in lines:
+                    if quoted in line:  # decoding the others would cost most of the time
+                        yield _entry(json.loads(line))
+            except (KeyError, TypeError, ValueError) as error:
+                message = f"{path} is no ledger: {type(error).__name__}: {error}."
+                raise InvalidDataError(message, fix="run the scenario again; a file there was changed") from error
 
 
 class WriteLedger(beam.PTransform):

@@ -1,11 +1,12 @@
 """`hydrant doctor` tells an engine from the plugin that docker-compose.yml needs."""
 
+import socket
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from pipelines.cli.doctor import Check, checks
+from pipelines.cli.doctor import Check, _endpoints, checks
 
 ENGINE: Final = """#!/bin/sh
 case "$1 $2" in
@@ -47,3 +48,19 @@ def test_no_docker_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert not compose.ok
     assert "install Docker" in engine.fix
     assert "plugin" in compose.fix
+
+
+@pytest.mark.parametrize(
+    ("host", "family", "url"),
+    [("127.0.0.1", socket.AF_INET, "http://127.0.0.1:{port}/path"), ("::1", socket.AF_INET6, "http://[::1]:{port}")],
+)
+def test_an_endpoint_that_answers_is_found(host: str, family: int, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server((host, 0), family=family) as listener:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url.format(port=listener.getsockname()[1]))
+        assert _endpoints().found
+    assert not _endpoints().found
+
+
+def test_an_endpoint_that_is_no_url_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://[::1")
+    assert "nothing answers" in _endpoints().fix

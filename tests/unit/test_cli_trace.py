@@ -149,6 +149,36 @@ def test_the_records_of_a_run_that_broke_off_are_read_as_far_as_they_go(tmp_path
         _ = RunFolder.read(folder).put
 
 
+@pytest.mark.parametrize("begins", [0, 3, 100])
+def test_a_run_that_has_put_nothing_yet_is_one_without_the_record(tmp_path: Path, begins: int) -> None:
+    """The file is there before the first record is; Arrow crashes on a column without a batch."""
+    folder = folder_of(tmp_path / "run")
+    PutLog(folder, ManualClock()).close()
+    (folder / PUT).write_bytes((folder / PUT).read_bytes()[:begins])
+    for arguments in (("49",), ("--where", "partition_key = 'k'"), ("\udcff",)):
+        said = CliRunner().invoke(app, ["trace", *arguments, "--run", str(folder)])
+        assert isinstance(said.exception, NotFoundError), said.exception
+        assert "0 of 0 records" in str(said.exception)
+
+
+def test_a_file_that_is_no_log_of_records_is_named(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "run")
+    (folder / PUT).write_bytes(b"not Arrow")
+    said = CliRunner().invoke(app, ["trace", "49", "--run", str(folder)])
+    assert isinstance(said.exception, InvalidDataError)
+    assert "put.arrow cannot be read" in str(said.exception)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["flight=-1) UNION SELECT 99999999 WHERE (1=1", "1=1); SELECT (1", "1=1) UNION SELECT NULL WHERE (1=1", ""],
+)
+def test_a_condition_that_is_more_than_a_condition_is_refused(condition: str) -> None:
+    with pytest.raises(ConfigurationError, match="--where cannot be answered") as raised:
+        matching(put([{"flight": 1}]), condition)
+    assert raised.value.fix
+
+
 def test_the_latest_run_is_the_one_that_began_last(tmp_path: Path) -> None:
     for age_s, name in enumerate(("a-new", "z-old")):
         os.utime(folder_of(tmp_path / name) / STREAMS, (1_000 - age_s,) * 2)

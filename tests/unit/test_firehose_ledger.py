@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ from pipelines.firehose.ledger import (
     read_ledger,
 )
 from pipelines.kinesis.page import decode_batch, make_page
+from pipelines.runtime.errors import InvalidDataError
 
 SHARDS = ("shardId-000000000000", "shardId-000000000001")
 
@@ -109,3 +111,11 @@ def test_the_entries_of_one_record_are_found_without_the_others(tmp_path: Path) 
     lines = [{"outcome": DROPPED, "records": {SHARDS[0]: [[number, 0]]}} for number in ("49", "490", "491")]
     (tmp_path / "dropped-x.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert [entry.records for entry in read_ledger(tmp_path, "49")] == [((SHARDS[0], "49", 0),)]
+
+
+@pytest.mark.parametrize("line", [b"\xff\n", b"{}\n", b"[1]\n", b"not JSON\n"])
+def test_a_file_that_is_no_ledger_is_named(tmp_path, line):
+    (tmp_path / "a.jsonl").write_bytes(line)
+    with pytest.raises(InvalidDataError, match=r"a\.jsonl is no ledger") as raised:
+        list(read_ledger(tmp_path))
+    assert raised.value.fix

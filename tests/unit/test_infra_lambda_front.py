@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -204,3 +205,14 @@ def test_connections_are_passed_on_in_both_directions_until_either_side_ends() -
         return first + rest
 
     assert asyncio.run(asyncio.wait_for(story(), 20)) == b"cba"
+
+
+@pytest.mark.parametrize("header", ["Content-Length: many", "Transfer-Encoding: chunked"])
+def test_a_body_of_unknown_length_is_refused(serve: Callable[[Front], str], emulator: Emulator, header: str) -> None:
+    host, _, port = serve(Front({"upper": emulator.url})).rpartition("//")[2].partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        path = "/2015-03-31/functions/upper/invocations"
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: here\r\n{header}\r\n\r\n".encode())
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 411 ")
+    assert b"Content-Length" in answer.partition(b"\r\n\r\n")[2]

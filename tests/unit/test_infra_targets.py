@@ -198,6 +198,12 @@ def test_aws_is_used_as_the_environment_is(before: dict[str, str], monkeypatch: 
         assert (target.env, target.children, target.runs_handlers_in_process) == ({}, (), False)
 
 
+def test_aws_is_refused_where_an_endpoint_is_no_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://[::1")
+    with pytest.raises(ConfigurationError, match="would not reach AWS"), AwsTarget().started():
+        pass
+
+
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS"])
 def test_aws_is_refused_while_a_variable_leads_elsewhere(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "http://127.0.0.1:4566")

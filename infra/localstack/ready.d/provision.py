@@ -1,7 +1,7 @@
 """LocalStack runs this once it is ready: it creates what the scenarios declare, from the same requests in AWS's shapes.
 
-Glue, Firehose and Lambda are not LocalStack's here. `hydrant run` creates what is missing, so what fails here is only
-said.
+Glue, Firehose and Lambda are not LocalStack's here. What is there already is left; anything else that fails makes the
+hook fail, and with it LocalStack's health check.
 """
 
 import json
@@ -28,6 +28,8 @@ def client(service: str) -> Any:
     )
 
 
+EXISTS = ("ResourceInUseException", "BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+failed = []
 for path in sorted(SCENARIOS.glob("*/aws/*.json")):
     found = NAME.fullmatch(path.stem)
     if found is None or found.group(1) not in SERVICES:
@@ -42,3 +44,8 @@ for path in sorted(SCENARIOS.glob("*/aws/*.json")):
         print(f"{path.parent.parent.name}: {service} {operation}")
     except ClientError as error:
         print(f"{path.parent.parent.name}: {service} {operation}: {error}")
+        if error.response["Error"]["Code"] not in EXISTS:
+            failed.append(f"{path.parent.parent.name}: {service} {operation}")
+if failed:
+    message = f"not created: {', '.join(failed)}"
+    raise RuntimeError(message)
