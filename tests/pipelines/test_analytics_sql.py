@@ -380,3 +380,23 @@ def test_rows_of_stagger_windows_are_in_time_for_the_windows_behind_them(runner,
     assert set(found) == {"FIRST", "OUT"}  # no errors: nothing was late
     assert sum(row["N"] for row in found["FIRST"]) == sum(row["TOTAL"] for row in found["OUT"]) == 200
     assert sum(row["N"] for row in found["OUT"]) == len(found["FIRST"])
+
+
+def test_c4_null_is_part_of_no_aggregate(runner, tmp_path):
+    code = stream(
+        "OUT", "k VARCHAR(4), n INTEGER, p INTEGER, s DOUBLE, a DOUBLE, lo DOUBLE, hi DOUBLE, f DOUBLE, l DOUBLE"
+    )
+    code += pump(
+        "OUT",
+        """SELECT STREAM ticker, COUNT(*), COUNT(price), SUM(price), AVG(price), MIN(price), MAX(price),
+                  FIRST_VALUE(price), LAST_VALUE(price)
+           FROM "SOURCE_SQL_STREAM_001"
+           GROUP BY ticker, FLOOR("SOURCE_SQL_STREAM_001".ROWTIME TO MINUTE)""",
+    )
+    records = ticks((1, "A", None), (2, "A", -4.0), (3, "B", None), (4, "A", -2.0), (5, None, 3.0), (6, "A", -3.0))
+    rows = Application(TICKS, code).run(runner, tmp_path, records)["OUT"]
+    assert {tuple(row.values())[1:] for row in rows} == {
+        ("A", 4, 3, -9.0, -3.0, -4.0, -2.0, None, -3.0),
+        ("B", 1, 0, None, None, None, None, None, None),
+        (None, 1, 1, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0),  # NULL is a key as any other
+    }
