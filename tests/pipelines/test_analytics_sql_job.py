@@ -108,3 +108,28 @@ def test_c14_c15_rows_go_to_each_kind_of_output(aws, run, tmp_path):
     assert counted == Counter(tick["ticker"] for tick in ticks)
     (error,) = (json.loads(line) for line in kept.read_text().splitlines())
     assert (error["stream"], error["row"]["ERROR_NAME"]) == ("error_stream", "BAD_SCHEMA")
+
+
+def test_windows_by_a_time_of_the_records_take_what_is_out_of_order(kinesis, run, tmp_path):
+    stream = kinesis.stream(1)
+    described = request(stream, [])
+    described["Inputs"][0]["InputSchema"]["RecordColumns"].append({"Name": "MADE", "SqlType": "TIMESTAMP"})
+    code = """
+        CREATE STREAM "OUT" (n INTEGER, total DOUBLE);
+        CREATE PUMP "P" AS INSERT INTO "OUT" SELECT STREAM COUNT(*), SUM(price)
+          FROM "SOURCE_SQL_STREAM_001" GROUP BY STEP(made BY INTERVAL '10' SECOND);
+    """
+    begin = 1_700_000_000_000
+    seconds = [3, 1, 12, 8, 19, 11, 35, 31]
+
+    def tick(second):
+        return Record(json.dumps({"price": float(second), "MADE": begin + second * 1000}).encode(), "k")
+
+    placed = kinesis.put(stream, [tick(second) for second in seconds])
+    job = SqlJob.of(parse_application(described), code, lambda arn: None, lateness_s=20)
+    kept = tmp_path / "rows.jsonl"
+    run(job.pipeline("TRIM_HORIZON", {placed[0].shard_id: placed[-1].sequence_number}, str(kept)))
+    rows = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert [(row["row"]["ROWTIME"][14:19], row["row"]["N"], row["row"]["TOTAL"]) for row in rows] == [
+        ("13:30", 3, 12.0), ("13:40", 3, 42.0), ("14:00", 2, 66.0),
+    ]  # fmt: skip

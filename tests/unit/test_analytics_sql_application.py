@@ -124,3 +124,14 @@ def test_rows_of_streams_that_nothing_takes_are_kept():
     code = REQUEST["ApplicationCode"] + '; CREATE STREAM "NEXT" (p DOUBLE);'
     code += 'CREATE PUMP "Q" AS INSERT INTO "NEXT" SELECT STREAM p FROM "OUT"'
     assert SqlJob.of(without, code, lambda arn: None).kept == ["error_stream", "NEXT"]
+
+
+def test_the_watermark_follows_the_earliest_of_the_windows_columns_and_the_arrival():
+    columns = [{"Name": name, "SqlType": "TIMESTAMP"} for name in ("FIRST", "OTHER", "SECOND")]
+    record_format = parse_application(changed(*SCHEMA, "RecordColumns", to=columns)).format
+    records = [{"FIRST": 70, "OTHER": 1, "SECOND": 60}, {"FIRST": 900, "SECOND": 800}, {"SECOND": "never"}]
+    data = [*(json.dumps(record).encode() for record in records), b"no JSON", b"[]"]
+    page = make_page("shard-0", data, ["k"] * 5, list("12345"), [100, 200, 300, 400, 500])
+    event_time = record_format.source_time((0, 2), slack_ms=20)
+    assert event_time.slack_ms == 20
+    assert event_time.times_ms(page).to_pylist() == [60, 200, 300, 400, 500]
