@@ -189,7 +189,7 @@ def test_c13_hotspots_are_told_of_the_rows_in_them(runner, tmp_path):
     assert all(5 <= spot["minValues"][0] <= spot["maxValues"][0] <= 5.25 for each in spots for spot in each)
     (error,) = found["error_stream"]
     assert (error["ERROR_NAME"], error["PUMP_NAME"]) == ("COERCION", "P")
-    assert error["MESSAGE"] == "X is NULL, which HOTSPOTS cannot take"
+    assert error["MESSAGE"] == "X is no finite number, which HOTSPOTS needs"
 
 
 def test_c6_pumps_feed_pumps_and_rowtime_is_carried_along(runner, tmp_path):

@@ -8,7 +8,16 @@ from sqlglot import parse_one
 from pipelines.analytics.sql import types
 from pipelines.analytics.sql.compile import BASE, Scope, compiled
 from pipelines.analytics.sql.dialect import KinesisAnalytics
-from pipelines.analytics.sql.expression import Call, Column, Constant, EvaluationError, Expression, Logic
+from pipelines.analytics.sql.expression import (
+    Aggregated,
+    Call,
+    Column,
+    Constant,
+    EvaluationError,
+    Expression,
+    Logic,
+    Required,
+)
 from pipelines.analytics.sql.parse import Field
 
 SCOPE = Scope(
@@ -123,3 +132,18 @@ def test_what_an_expression_gives(sql, value):
 def test_c7_a_division_by_zero_has_no_value(sql):
     with pytest.raises(EvaluationError, match="division by zero"):
         expression(sql).value.of(ROW)
+
+
+@pytest.mark.parametrize("sql", ["9223372036854775807 + 1", "a * 9223372036854775807", "-9223372036854775807 - 2"])
+def test_c7_a_whole_number_beyond_bigint_is_an_error_and_ends_nothing(sql):
+    with pytest.raises(EvaluationError, match="beyond BIGINT"):
+        expression(sql).value.of(ROW)
+    with pytest.raises(EvaluationError, match="beyond BIGINT"):
+        Aggregated(Constant(1e19), Constant(1), whole=True).of(())
+
+
+@pytest.mark.parametrize("value", [None, float("inf"), float("nan")])
+def test_c13_what_is_no_finite_number_is_no_point(value):
+    with pytest.raises(EvaluationError, match="needs"):
+        Required(Constant(value), "HOTSPOTS needs it").of(())
+    assert Required(Constant(3), "").of(()) == 3.0

@@ -73,3 +73,13 @@ def test_the_rows_of_two_pumps_into_one_stream_have_places_of_their_own():
     code = STREAMS + pump("p", "a", "SOURCE_SQL_STREAM_001", "price") + pump("q", "a", "SOURCE_SQL_STREAM_001", "price")
     code += pump("r", "b", "SOURCE_SQL_STREAM_001", "price")
     assert {pump.name: pump.stages[-1].place for pump in plan(code, FIELDS).pumps} == {"P": "P/", "Q": "Q/", "R": ""}
+
+
+def test_c13_a_function_is_selected_from_without_stream_as_in_the_guide():
+    code = """
+        CREATE OR REPLACE STREAM "OUT" (p DOUBLE, HOTSPOTS_RESULT VARCHAR(10000));
+        CREATE OR REPLACE PUMP "P" AS INSERT INTO "OUT"
+        SELECT "PRICE", "HOTSPOTS_RESULT" FROM TABLE (
+          HOTSPOTS(CURSOR(SELECT STREAM "PRICE" FROM "SOURCE_SQL_STREAM_001"), 1000, 0.2, 17));
+    """
+    assert waits(plan(code, FIELDS)) == {"P": [(0, 1000)]}

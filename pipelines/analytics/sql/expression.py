@@ -1,6 +1,7 @@
 """Expressions: what is computed of a row, as values that can be compared and pickled. Pure."""
 
 import calendar
+import math
 import operator
 import re
 from collections.abc import Callable, Sequence
@@ -75,7 +76,7 @@ class Call:
 
     def of(self, row: Row) -> Any:
         values = [argument.of(row) for argument in self.arguments]
-        return None if None in values else FUNCTIONS[self.name](*values)
+        return None if None in values else _bounded(FUNCTIONS[self.name](*values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +135,14 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Required:
-    """A value as a float64; NULL is an error, whose message is `otherwise`."""
+    """A value as a float64; NULL and infinity are errors, whose message is `otherwise`."""
 
     value: Expression
     otherwise: str
 
     def of(self, row: Row) -> float:
         value = self.value.of(row)
-        if value is None:
+        if value is None or not math.isfinite(value):
             raise EvaluationError(self.otherwise)
         return float(value)
 
@@ -177,7 +178,15 @@ class Aggregated:
         if not count:
             return None
         value = self.value.of(row)
-        return value / count if self.mean else round(value) if self.whole else value
+        return value / count if self.mean else _bounded(round(value)) if self.whole else value
+
+
+def _bounded(value: Any) -> Any:
+    """`value`, if it is no whole number, or a BIGINT."""
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        message = "a whole number is beyond BIGINT"
+        raise EvaluationError(message)
+    return value
 
 
 def _divide(left: Any, right: Any) -> Any:

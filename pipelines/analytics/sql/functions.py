@@ -124,7 +124,7 @@ def _number(name: str, scope: Scope, at: int) -> Expression:
     """A column as a number: a forest gives a NULL no score, and no hotspot can have it."""
     value = scope.column(at).value
     if name == HOTSPOTS:
-        return Required(value, f"{scope.fields[at].name} is NULL, which HOTSPOTS cannot take")
+        return Required(value, f"{scope.fields[at].name} is no finite number, which HOTSPOTS needs")
     return Number(value, float("nan"))
 
 
