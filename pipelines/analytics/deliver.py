@@ -32,6 +32,8 @@ _LONGEST_PAUSE_S: Final = 10.0
 _ENVELOPE_BYTES: Final = 1_024
 _RECORD_ENVELOPE_BYTES: Final = 140
 
+_KEY_CHARACTERS: Final = 256
+
 _log = logging.getLogger(__name__)
 
 
@@ -51,9 +53,12 @@ class Sink(Protocol):
 
 
 def result_records(results: pa.RecordBatch) -> Iterator[tuple[str, bytes]]:
-    """(series, JSON object of all columns) of each result, in order."""
+    """(partition key, JSON object of all columns) of each result, in order.
+
+    The key is the series, as far as a partition key goes (B1: 1 to 256 characters).
+    """
     for row in results.to_pylist():
-        yield row["series"], orjson.dumps(row)
+        yield row["series"][:_KEY_CHARACTERS] or "-", orjson.dumps(row)
 
 
 class FunctionSink:

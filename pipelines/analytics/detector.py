@@ -7,6 +7,7 @@ one snapshot a bundle at most; this class is for pipelines that are built on Bea
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -49,14 +50,15 @@ class ForestDetector(AnomalyDetector):
 
     def learn_one(self, x: beam.Row) -> None:
         try:
-            self._of(x).learn(_vector(x))
+            forest = self._of(x)
+            forest.learn(_vector(x, forest.options.columns))
         except InvalidDataError:
             return
 
     def score_one(self, x: beam.Row) -> float | None:
         forest = self._of(x)
         try:
-            score = forest.peek(_vector(x))
+            score = forest.peek(_vector(x, forest.options.columns))
         except InvalidDataError:
             return None
         return score if forest.seen >= forest.options.sub_sample_size else math.nan
@@ -77,7 +79,7 @@ class ForestDetector(AnomalyDetector):
         self._forest = RandomCutForest.restore(snapshot[1], snapshot[0]) if snapshot else None
 
 
-def _vector(row: beam.Row) -> list[float]:
-    """The row's numbers; what is no number is NaN, which the forest refuses."""
-    values = row.as_dict().values()
+def _vector(row: beam.Row, columns: Sequence[str]) -> list[float]:
+    """The row's numbers by name, whatever their order; what is none, or missing, is NaN, which the forest refuses."""
+    values = [row.as_dict().get(name) for name in columns]
     return [float(value) if isinstance(value, int | float) else math.nan for value in values]

@@ -19,9 +19,9 @@ from pipelines.runtime.errors import ConfigurationError, InvalidDataError
 _MAGIC: Final = b"HRF1"
 _HEAD: Final = struct.Struct("<4sqqqqqqIQ")  # what it is, records seen, the options, columns, size unpacked
 _BOX_CACHE: Final = 0.2
-"""Share of bounding boxes that are kept instead of computed; kept ones are in the snapshot. At this one a score takes as
-long as with all of them (with none 1.7 times as long), and a snapshot has 40 % of the bytes. Another share can round
-otherwise: of 166,000 scores one differed, in its tenth digit."""
+"""Share of bounding boxes that are kept instead of computed; kept ones are in the snapshot. At this one a score takes
+as long as with all of them (with none 1.7 times as long), and a snapshot has 40 % of the bytes. Another share can
+round otherwise: of 166,000 scores one differed, in its tenth digit."""
 _MAX_DISTANCE: Final = 1e30
 """How far from a series' first value a value may lie: further off, sums of squares and box sides leave float32."""
 

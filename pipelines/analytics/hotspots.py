@@ -111,7 +111,8 @@ def hotspots(points: np.ndarray, options: HotspotOptions) -> list[Hotspot]:
 def _hotspot(members: np.ndarray, options: HotspotOptions) -> Hotspot:
     least, most = members.min(axis=0), members.max(axis=0)
     sides = np.where(most > least, most - least, options.scan_radius)
-    return Hotspot(len(members) / float(np.prod(sides)), tuple(least.tolist()), tuple(most.tolist()))
+    volume = max(float(np.prod(sides)), _LEAST_VOLUME)
+    return Hotspot(len(members) / volume, tuple(least.tolist()), tuple(most.tolist()))
 
 
 def result_json(found: list[Hotspot]) -> str:
@@ -146,6 +147,12 @@ class Hotspots:
         return HotspotScorer(self.options, np.stack(columns, axis=1))
 
 
+_FARTHEST: Final = 1e150
+"""Squares of distances between points must be finite."""
+_LEAST_VOLUME: Final = 1e-300
+"""A density must be finite, as JSON has no infinity."""
+
+
 class HotspotScorer:
     """The last records of one series. Implements `state.Scorer`."""
 
@@ -155,8 +162,14 @@ class HotspotScorer:
 
     def score(self, results: pa.RecordBatch) -> pa.RecordBatch:
         new = np.stack([results.column(name).to_numpy() for name in self._options.columns], axis=1)
-        points = np.concatenate([self._points, new])
-        told = [self._tell(points[: len(self._points) + at + 1]) for at in range(len(new))]
+        # What is no number lies in no hotspot, and would be in the way of all others.
+        is_point = (np.abs(new) <= _FARTHEST).all(axis=1)
+        points = np.concatenate([self._points, new[is_point]])
+        ends = len(self._points) + np.cumsum(is_point)
+        told = [
+            self._tell(points[:end]) if good else result_json([])
+            for good, end in zip(is_point.tolist(), ends.tolist(), strict=True)
+        ]
         self._points = points[-self._options.window_size :].copy()
         return results.append_column(_FIELD, pa.array(told, pa.string()))
 

@@ -67,9 +67,12 @@ class ReferenceTable:
             InvalidDataError: it is none, has no column of the key's name, or a key twice.
         """
         name = f"s3://{described.bucket}/{described.file_key}"
-        read = pyarrow.json.read_json if described.record_format == JSON else pyarrow.csv.read_csv
         try:
-            table = read(io.BytesIO(data)).combine_chunks()
+            if described.record_format == JSON:
+                table = pyarrow.json.read_json(io.BytesIO(data)).combine_chunks()
+            else:  # a key is text: the zeros that it begins with are part of it
+                options = pyarrow.csv.ConvertOptions(column_types={described.key: pa.string()})
+                table = pyarrow.csv.read_csv(io.BytesIO(data), convert_options=options).combine_chunks()
         except pa.ArrowInvalid as error:
             message = f"{name} is no {described.record_format} table: {error}"
             raise InvalidDataError(message, fix="put one JSON object a line, or CSV with a line of names") from error
@@ -86,10 +89,15 @@ class ReferenceTable:
 
     def join(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """`batch` with the table's columns behind its own; null where the table has no such key. No row is left out."""
-        found = pa.array([self.rows.get(str(key)) for key in batch.column(self.described.on).to_pylist()], pa.int64())
+        found = pa.array([self.rows.get(_key(key)) for key in batch.column(self.described.on).to_pylist()], pa.int64())
         joined = self.table.take(found)
         for name in self.table.column_names:
             column: Any = joined.column(name).combine_chunks()
             column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
             batch = batch.append_column(self.described.prefix + name, column)
         return batch
+
+
+def _key(value: object) -> str:
+    """A value as a key: 1.0 of a column of numbers is the key 1."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

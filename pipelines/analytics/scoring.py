@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.transforms.window import GlobalWindows
 
 from pipelines.analytics.order import Lateness
 from pipelines.analytics.rows import RowFormat
@@ -77,6 +78,7 @@ class ScoreRows(beam.PTransform):
     def expand(self, rows: Any) -> Any:
         scored = (
             rows
+            | "Global" >> beam.WindowInto(GlobalWindows())  # state and timers of a series are for all of its time
             | "Series" >> beam.FlatMap(keyed).with_output_types(tuple[str, pa.RecordBatch])
             | "Score"
             >> beam.ParDo(self._function)

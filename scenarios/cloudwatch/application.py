@@ -26,6 +26,8 @@ SCORES: Final = "cloudwatch-scores"
 FUNCTION_ARN: Final = "arn:aws:lambda:us-east-1:000000000000:function:cloudwatch-alarm"
 APPLICATION_ARN: Final = "arn:aws:kinesisanalytics:us-east-1:000000000000:application/cloudwatch"
 
+CALLED: Final = "called"
+"""The function's answers, as they are kept: how many alarms each was for."""
 MINUTE_MS: Final = 60_000
 WINDOW_MS: Final = 30 * MINUTE_MS
 SLACK_MS: Final = 30 * MINUTE_MS
@@ -58,7 +60,8 @@ def draw(pipeline: beam.Pipeline, until: Any, folder: Path, invoker: Callable[[s
         outputs[name] | f"Keep{name.title()}" >> beam.ParDo(Keep(folder, name))
     outputs[RESULTS] | "ToKinesis" >> ResultsToKinesis(SCORES)
     alarms = outputs[RESULTS] | "Anomalies" >> beam.FlatMap(anomalies).with_output_types(pa.RecordBatch)
-    alarms | "ToFunction" >> ResultsToFunction(invoker(FUNCTION_ARN), APPLICATION_ARN)
+    called = alarms | "ToFunction" >> ResultsToFunction(invoker(FUNCTION_ARN), APPLICATION_ARN)
+    called | "KeepCalled" >> beam.ParDo(Keep(folder, CALLED))
 
 
 def anomalies(results: pa.RecordBatch) -> list[pa.RecordBatch]:

@@ -14,7 +14,7 @@ _SUFFIX: Final = ".jsonl"
 
 
 class Keep(beam.DoFn):
-    """pa.RecordBatch -> nothing: appends its rows to a file of the worker's own, an object a line.
+    """pa.RecordBatch or int -> nothing: appends rows or number to a file of the worker's own, a JSON value a line.
 
     Args:
         folder: of the run.
@@ -29,16 +29,19 @@ class Keep(beam.DoFn):
         path = f"{self._folder}/{self._output}-{uuid.uuid4()}{_SUFFIX}"
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
-    def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
-        rows = batch.drop_columns("data") if "data" in batch.schema.names else batch
-        os.write(self._file, b"".join(orjson.dumps(row) + b"\n" for row in rows.to_pylist()))
+    def process(self, batch: pa.RecordBatch | int) -> Iterator[Any]:
+        if isinstance(batch, int):
+            values: list[Any] = [batch]
+        else:
+            values = (batch.drop_columns("data") if "data" in batch.schema.names else batch).to_pylist()
+        os.write(self._file, b"".join(orjson.dumps(value) + b"\n" for value in values))
         yield from ()
 
     def teardown(self) -> None:
         os.close(self._file)
 
 
-def kept(folder: Path, output: str) -> list[dict[str, Any]]:
+def kept(folder: Path, output: str) -> list[Any]:
     """The rows of an output so far, in the order in which each worker had them."""
     found = []
     for path in sorted(folder.glob(f"{output}-*{_SUFFIX}")):

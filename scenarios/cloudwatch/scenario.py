@@ -127,6 +127,9 @@ class CloudWatch(DeclaredScenario):
             problems.append(
                 f"{deliveries[SCORES].account.delivered:,} results were delivered, and there are {len(results):,}"
             )
+        alarms, answered = sum(row["anomaly"] for row in results), sum(kept(folder, application.CALLED))
+        if answered < alarms:
+            problems.append(f"the function said Ok to {answered:,} alarms, and there were {alarms:,}")
         objects = [written for delivery in deliveries.values() for written in delivery.objects]
         problems += audit(s3, objects, {written.bucket for written in objects})
         answer = query(SQL)

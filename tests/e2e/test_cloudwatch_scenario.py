@@ -49,8 +49,14 @@ class ShortWindows(CloudWatch):
         application.WINDOWING = dataclasses.replace(application.WINDOWING, window=Tumbling(29 * 60_000))
         super().draw(pipeline, until, folder, invoker)
 
-scenarios = {each.name: each() for each in (LosesARow, OtherScores, ShortWindows)}
-loses, other, short = (scenarios[name] for name in ("loses-a-row", "other-scores", "short-windows"))
+class NoAlarms(CloudWatch):
+    """The function is not called."""
+    name = "no-alarms"
+    def draw(self, pipeline, until, folder, invoker):
+        application.anomalies = lambda results: []
+        super().draw(pipeline, until, folder, invoker)
+
+loses, other, short, silent = LosesARow(), OtherScores(), ShortWindows(), NoAlarms()
 '''
 
 
@@ -66,6 +72,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "loses-a-row = broken_cloudwatch:loses\n"
         "other-scores = broken_cloudwatch:other\n"
         "short-windows = broken_cloudwatch:short\n"
+        "no-alarms = broken_cloudwatch:silent\n"
     )
     return folder
 
@@ -100,6 +107,7 @@ def test_it_adds_up_and_finds_what_is_labelled(tmp_path: Path) -> None:
         ("loses-a-row", "records are in no output of the application"),
         ("other-scores", "scores"),
         ("short-windows", "by pandas"),
+        ("no-alarms", "the function said Ok to 0 alarms"),
     ],
 )
 def test_what_is_broken_on_purpose_is_found(broken: Path, tmp_path: Path, scenario: str, said: str) -> None:

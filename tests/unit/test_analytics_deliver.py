@@ -218,3 +218,11 @@ def test_sinks_can_be_pickled_after_their_first_call():
 def test_results_become_json_objects_with_their_series_as_key():
     batch = pa.RecordBatch.from_pylist([{"series": "cpu", "event_ms": 5, "value": 0.5, "ANOMALY_SCORE": None}])
     assert list(result_records(batch)) == [("cpu", b'{"series":"cpu","event_ms":5,"value":0.5,"ANOMALY_SCORE":null}')]
+
+
+@pytest.mark.parametrize(("series", "key"), [("a", "a"), ("", "-"), ("h" * 300, "h" * 256)])
+def test_b1_the_partition_key_of_a_result_is_one_that_kinesis_takes(series, key):
+    results = pa.RecordBatch.from_pydict({"series": [series], "n": [1]})
+    ((found, data),) = result_records(results)
+    assert found == key
+    assert json.loads(data) == {"series": series, "n": 1}

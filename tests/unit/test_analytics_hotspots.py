@@ -175,3 +175,24 @@ def test_c13_a_result_fits_its_varchar_and_keeps_the_densest():
     kept = json.loads(text)["hotspots"]
     assert [hotspot["density"] for hotspot in kept] == [1000.0 - n for n in range(len(kept))]
     assert result_json([]) == '{"hotspots":[]}'
+
+
+def test_c13_what_is_no_point_lies_in_no_hotspot_and_is_in_the_way_of_none():
+    options = HotspotOptions(("x", "y"), window_size=100, scan_radius=1.0, minimum_points=3)
+    points = [(1.0, 1.0), (1.1, 1.0), (1.0, 1.1)]
+    odd = [points[0], (math.inf, 1.0), points[1], (1.0, math.nan), (1e200, 1.0), points[2]]
+    told = [Hotspots(options).start("a").score(batch_of(rows))["HOTSPOTS_RESULT"].to_pylist() for rows in (points, odd)]
+    assert [told[1][at] for at in (0, 2, 5)] == told[0]
+    assert {told[1][at] for at in (1, 3, 4)} == {'{"hotspots":[]}'}
+
+
+def test_c13_a_density_is_a_number_however_small_the_radius():
+    options = HotspotOptions(("x", "y"), window_size=100, scan_radius=1e-170, minimum_points=2)
+    told = Hotspots(options).start("a").score(batch_of([(1.0, 1.0)] * 3))["HOTSPOTS_RESULT"].to_pylist()
+    (found,) = json.loads(told[-1])["hotspots"]
+    assert 0 < found["density"] < math.inf
+
+
+def batch_of(rows):
+    columns = [pa.array([row[at] for row in rows], pa.float64()) for at in range(2)]
+    return pa.RecordBatch.from_arrays(columns, names=["x", "y"])

@@ -1,5 +1,7 @@
 """Reference data (C1): every row stays, with the table's columns or nulls behind it."""
 
+import dataclasses
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -57,3 +59,13 @@ def test_c1_keys_that_are_numbers_are_found_by_their_text():
 def test_c1_what_is_no_table_with_a_key_is_refused(data, message):
     with pytest.raises(InvalidDataError, match=message):
         table(data)
+
+
+def test_c1_a_key_keeps_the_zeros_it_begins_with_and_a_number_is_its_digits():
+    described = ReferenceData("bucket", "accounts.csv", "id", record_format="CSV")
+    table = ReferenceTable.of(b"id,owner\n012345678901,one\n007,two\n7,three\n", described)
+    batch = pa.RecordBatch.from_pydict({"series": ["012345678901", "007", "7", "8"]})
+    assert table.join(batch)["owner"].to_pylist() == ["one", "two", "three", None]
+    numbers = ReferenceTable.of(b"id,owner\n1,one\n", dataclasses.replace(described, on="n"))
+    rows = pa.RecordBatch.from_pydict({"n": pa.array([1.0, 1.5], pa.float64())})
+    assert numbers.join(rows)["owner"].to_pylist() == ["one", None]

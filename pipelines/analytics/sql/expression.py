@@ -199,6 +199,8 @@ def _divide(left: Any, right: Any) -> Any:
 
 
 def _modulo(left: Any, right: Any) -> Any:
+    if isinstance(left, float) or isinstance(right, float):
+        return math.fmod(left, right) if right else _divide(left, right)
     return left - right * _divide(left, right)
 
 
