@@ -157,8 +157,8 @@ DOWN = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
 UP = {"what": "the export lines say"}
 
 MISTAKES: dict[str, tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]] = {
-    "no scenario": (("run", "no-such"), {}, ("no-such", "there are: flights", " Fix: ")),
-    "no scenario to put up": (("up", "no-such"), {}, ("no-such", "there are: flights", " Fix: ")),
+    "no scenario": (("run", "no-such"), {}, ("no-such", "there are: cloudwatch, flights", " Fix: ")),
+    "no scenario to put up": (("up", "no-such"), {}, ("no-such", "there are: cloudwatch, flights", " Fix: ")),
     "no target": (("run", "flights", "--target", "moon"), {}, ("moon", "embedded", " Fix: ")),
     "no number of records": (("run", "flights", "--records", "some"), {}, ("--records", "all", "some")),
     "no records": (("run", "flights", "--records", "0"), {}, ("--records", "all", "0")),

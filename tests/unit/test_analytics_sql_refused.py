@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.analytics.sql import types
+from pipelines.analytics.sql import expression, types
 from pipelines.analytics.sql.parse import Field
 from pipelines.analytics.sql.plan import plan
 from pipelines.runtime.errors import ConfigurationError
@@ -175,3 +175,18 @@ def test_pumps_that_feed_each_other_are_refused():
         "CREATE PUMP p AS INSERT INTO a SELECT STREAM x FROM b; CREATE PUMP q AS INSERT INTO b SELECT STREAM x FROM a"
     )
     assert "feed each other" in refused(code)
+
+
+def test_a_size_that_is_no_number_is_refused():
+    with pytest.raises(ConfigurationError, match=r"size of .* is no number"):
+        plan('CREATE OR REPLACE STREAM "S" ("A" VARCHAR(MAX));', FIELDS)
+
+
+def test_code_that_nests_too_deeply_is_refused():
+    terms = "+".join(["price"] * 3_000)
+    message = refused_query(f"SELECT STREAM {terms} {SOURCE}")
+    assert "nests too deeply" in str(message)
+
+
+def test_mod_of_doubles_is_the_rest():
+    assert [expression._modulo(5.5, 2), expression._modulo(7.0, 2), expression._modulo(-7, 2)] == [1.5, 1.0, -1]

@@ -88,7 +88,14 @@ def plan(code: str, fields: Sequence[Field], source: str = SOURCE) -> Plan:
     Raises:
         ConfigurationError: the code is refused: the message names the construct, its line, and what to use instead.
     """
-    statements = parse(code)
+    try:
+        return _plan(parse(code), fields, source)
+    except RecursionError as error:
+        message = "The code nests too deeply."
+        raise ConfigurationError(message, fix="split the expression over several pumps") from error
+
+
+def _plan(statements: Sequence[StreamStatement | PumpStatement], fields: Sequence[Field], source: str) -> Plan:
     streams = {source: tuple(fields), ERROR_STREAM: ERROR_FIELDS}
     for each in statements:
         if isinstance(each, StreamStatement):

@@ -171,6 +171,9 @@ def sql_type(described: exp.DataType, where: str) -> SqlType:
         names = ", ".join(dict.fromkeys(name for name, _ in _NAMES.values()))
         raise ConfigurationError(message, fix=f"use {names}")
     name, kind = found
+    if not all(parameter.name.isdecimal() for parameter in described.expressions):
+        message = f"The size of {described.sql()} of {where} is no number."
+        raise ConfigurationError(message, fix=f"write {name}(n)")
     sizes = [int(parameter.name) for parameter in described.expressions]
     if name == "CHAR" and not sizes:
         sizes = [1]
