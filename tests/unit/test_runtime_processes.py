@@ -38,7 +38,7 @@ def start() -> Iterator[Callable[..., Child]]:
         child.stop()
 
 
-def gone(pid: int, deadline_s: float = 15.0) -> bool:
+def gone(pid: int, deadline_s: float = 60.0) -> bool:
     give_up_s = time.monotonic() + deadline_s
     while time.monotonic() < give_up_s:
         try:
@@ -50,7 +50,7 @@ def gone(pid: int, deadline_s: float = 15.0) -> bool:
     return False
 
 
-def dies(child: Child, deadline_s: float = 15.0) -> RunnerError:
+def dies(child: Child, deadline_s: float = 60.0) -> RunnerError:
     """What `check` raises once it has ended."""
     give_up_s = time.monotonic() + deadline_s
     while time.monotonic() < give_up_s:
@@ -103,7 +103,7 @@ def test_a_child_ends_when_its_parent_is_killed(number: signal.Signals) -> None:
     assert parent.stdout is not None
     watchdog, child = (int(word) for word in parent.stdout.readline().split())
     parent.send_signal(number)
-    parent.wait(15)
+    parent.wait(60)
     parent.stdout.close()
     assert gone(child)
     assert gone(watchdog)
