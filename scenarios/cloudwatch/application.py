@@ -19,7 +19,7 @@ from pipelines.analytics.stages import BAD, LATE, ORDERED
 from pipelines.analytics.windows import Aggregate, Tumbling, Windowing
 from pipelines.firehose.invoke import Invoker
 from pipelines.kinesis import ReadFromKinesis
-from scenarios.cloudwatch.observed import Keep
+from scenarios.observed import keep
 
 STREAM: Final = "cloudwatch"
 SCORES: Final = "cloudwatch-scores"
@@ -56,12 +56,11 @@ def draw(pipeline: beam.Pipeline, until: Any, folder: Path, invoker: Callable[[s
         STREAM, "TRIM_HORIZON", until, event_time=LAYOUT.source_time(SLACK_MS, follows_clock=False)
     )
     outputs = pages | "Score" >> ScorePages(LAYOUT, WINDOWING, SCORING, LATENESS, tells_of_order=True)
-    for name in (RESULTS, LATE, BAD, ORDERED):
-        outputs[name] | f"Keep{name.title()}" >> beam.ParDo(Keep(folder, name))
+    keep(outputs, (RESULTS, LATE, BAD, ORDERED), folder)
     outputs[RESULTS] | "ToKinesis" >> ResultsToKinesis(SCORES)
     alarms = outputs[RESULTS] | "Anomalies" >> beam.FlatMap(anomalies).with_output_types(pa.RecordBatch)
     called = alarms | "ToFunction" >> ResultsToFunction(invoker(FUNCTION_ARN), APPLICATION_ARN)
-    called | "KeepCalled" >> beam.ParDo(Keep(folder, CALLED))
+    keep({CALLED: called}, (CALLED,), folder)
 
 
 def anomalies(results: pa.RecordBatch) -> list[pa.RecordBatch]:

@@ -19,9 +19,9 @@ from pipelines.lake.query import query
 from pipelines.runtime.aws import client
 from scenarios.cloudwatch import application, checks
 from scenarios.cloudwatch.found import findings, latest
-from scenarios.cloudwatch.observed import kept
 from scenarios.cloudwatch.workload import Workload, make_workload
 from scenarios.declared import DeclaredScenario
+from scenarios.observed import kept
 from scenarios.read_back import stream_records
 
 RAW, SCORES = "cloudwatch", "cloudwatch-scores"

@@ -11,8 +11,9 @@ import orjson
 from pipelines.analytics.hotspots import HOTSPOTS_RESULT
 from pipelines.analytics.scoring import RESULTS
 from pipelines.analytics.stages import BAD, LATE, ORDERED
-from scenarios.hotspots.application import OPTIONS, kept
+from scenarios.hotspots.application import OPTIONS
 from scenarios.hotspots.workload import EVERY_MS, PLACES, Pickup, Place, Workload
+from scenarios.observed import kept
 
 WARM_UP: Final = OPTIONS.window_size
 """So many pickups after a place's hours begin, its pickups fill the window as they will; or half of its hours after."""

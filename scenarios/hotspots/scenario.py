@@ -16,10 +16,11 @@ from pipelines.firehose.ledger import Delivery
 from pipelines.lake.audit import audit
 from pipelines.runtime.aws import client
 from scenarios.declared import DeclaredScenario
-from scenarios.hotspots.application import draw, kept
+from scenarios.hotspots.application import draw
 from scenarios.hotspots.checks import Line, by_place, findings, problems
 from scenarios.hotspots.picture import draw_findings
 from scenarios.hotspots.workload import Workload, make_workload
+from scenarios.observed import kept
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""What the application's outputs were, kept in the run's folder, and read back while it runs and behind it."""
+"""What a scenario's application put out, kept in the run's folder, and read back while it runs and behind it."""
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +11,12 @@ import orjson
 import pyarrow as pa
 
 _SUFFIX: Final = ".jsonl"
+
+
+def keep(outputs: Mapping[str, Any], names: Iterable[str], folder: Path) -> None:
+    """Keeps the outputs of these names, each a PCollection of what `Keep` takes."""
+    for name in names:
+        outputs[name] | f"Keep{name.title()}" >> beam.ParDo(Keep(folder, name))
 
 
 class Keep(beam.DoFn):
