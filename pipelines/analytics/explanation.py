@@ -13,8 +13,6 @@ from pipelines.analytics.options import ForestOptions
 from pipelines.runtime.errors import InvalidDataError
 
 ANOMALY_EXPLANATION: Final = "ANOMALY_EXPLANATION"
-MAX_BYTES: Final = 20_480
-"""VARCHAR(20480) (C12). Thirty columns of the longest names KDA takes (128) stay far below."""
 FIELDS: Final = (pa.field(ANOMALY_SCORE, pa.float64()), pa.field(ANOMALY_EXPLANATION, pa.string()))
 
 

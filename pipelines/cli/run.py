@@ -118,6 +118,7 @@ class _Run:
     def __call__(self, scenario: Any, count_is_given: bool, count: int | None) -> Any:
         """Runs one scenario and prints what came of it."""
         from pipelines.cli.live import live, table
+        from pipelines.cli.run_folder import OBSERVED
         from pipelines.cli.scenario_run import Progress, run_scenario
 
         with live(self.console, transient=self.quiet) as screen:
@@ -125,7 +126,8 @@ class _Run:
             def show(progress: Progress, seconds: float) -> None:
                 if not self.quiet:
                     stages = table(progress.snapshot, put=progress.put, total=progress.total, seconds=seconds)
-                    screen.update(stages if progress.news is None else Group(stages, progress.news))
+                    news = scenario.news(self.folder / OBSERVED)
+                    screen.update(stages if news is None else Group(stages, news))
 
             if self.clean:
                 scenario.remove()

@@ -33,6 +33,7 @@ PUT: Final = "put.arrow"
 RUN: Final = "run.json"
 REPORT: Final = "report.html"
 LEDGER: Final = "ledger"
+OBSERVED: Final = "observed"
 
 PUT_SCHEMA: Final = pa.schema([
     pa.field("data", pa.binary(), nullable=False),

@@ -15,7 +15,7 @@ from pipelines.cli.live import Snapshot
 from pipelines.cli.plugins import Scenario, Target
 from pipelines.cli.report.data import gather
 from pipelines.cli.report.page import page
-from pipelines.cli.run_folder import LEDGER, REPORT, RUN, PutLog, keep_streams
+from pipelines.cli.run_folder import LEDGER, OBSERVED, REPORT, RUN, PutLog, keep_streams
 from pipelines.firehose.cloudwatch import flush_all
 from pipelines.firehose.invoke import BotoInvoker, Invoker
 from pipelines.firehose.ledger import Delivery, RecordId, account, read_ledger
@@ -30,7 +30,6 @@ from pipelines.runtime.options import HydrantOptions
 
 _PRODUCER_ENDS_WITHIN_S: Final = 5.0
 _CALLS: Final = 40
-_OBSERVED: Final = "observed"
 
 
 @dataclass
@@ -44,7 +43,6 @@ class Progress:
         first_object_s: seconds from the start to the first data object; None before it.
         put_s: seconds from the start to the last record put; None before it.
         samples: what was known at each look at it: seconds, put, stages.
-        news: what the scenario's application has found, a rich renderable; None for nothing.
     """
 
     total: int
@@ -53,7 +51,6 @@ class Progress:
     first_object_s: float | None = None
     put_s: float | None = None
     samples: list[dict[str, Any]] = field(default_factory=list)
-    news: Any = None
 
     def note(self, snapshot: Snapshot, seconds: float) -> None:
         """What the pipeline's metrics are `seconds` after the start."""
@@ -204,7 +201,6 @@ def run_scenario(  # noqa: PLR0913 - what differs from run to run
 
         def tick(snapshot: Snapshot) -> None:
             progress.note(snapshot, seconds())
-            progress.news = scenario.news(folder / _OBSERVED)
             if producer.error is not None:
                 raise producer.error
             show(progress, progress.samples[-1]["seconds"])
@@ -226,11 +222,11 @@ def run_scenario(  # noqa: PLR0913 - what differs from run to run
         deliveries[name] = Delivery(account(producer.placed, entries), entries)
     for name, job in results.items():
         deliveries[name] = _deliver_results(name, job, options, folder)
-    verdict = scenario.verify(workload, deliveries, folder / _OBSERVED)
+    verdict = scenario.verify(workload, deliveries, folder / OBSERVED)
     report = Report(deliveries, verdict, folder, seconds(), progress.first_object_s, progress.put_s)
     described = report.to_json() | {"scenario": scenario.name, "seed": seed, "samples": progress.samples}
     (folder / RUN).write_text(json.dumps(described, default=str), encoding="utf-8")
-    findings = scenario.findings(folder / _OBSERVED)
+    findings = scenario.findings(folder / OBSERVED)
     (folder / REPORT).write_text(page(gather(report, seed, progress.samples, findings)), encoding="utf-8")
     return report
 
@@ -250,7 +246,7 @@ def _graph(
 
     The scenario sees the pages of the first delivery stream.
     """
-    observed = folder / _OBSERVED
+    observed = folder / OBSERVED
     observed.mkdir()
     for name in jobs:
         _ledger(folder, name).mkdir(parents=True)

@@ -35,7 +35,7 @@ def series(name: str, rows: Sequence[Mapping[str, Any]], known: Sequence[tuple[i
 
 
 def detections(rows: Sequence[Mapping[str, Any]], known: Sequence[tuple[int, int]]) -> list[Detection]:
-    """Where anomalies began, and how long each lasts: while scores stay above the threshold that it exceeded."""
+    """Where anomalies began, one a row with an anomaly; each lasts while scores stay above what it exceeded."""
     found: list[Detection] = []
     for at, row in enumerate(rows):
         if not row["anomaly"]:
@@ -59,21 +59,19 @@ def said(row: Mapping[str, Any]) -> str:
 def latest(results: Sequence[Mapping[str, Any]]) -> Table | None:
     """The last anomalies, for the screen; None when there was none yet."""
     rows = [
-        (name, found, row)
-        for name, rows in by_series(results).items()
-        for found in detections(rows, labels()[name])
-        for row in rows
-        if row["window_start_ms"] == found.at_ms
+        (found, row)
+        for rows in by_series(results).values()
+        for found, row in zip(detections(rows, ()), (row for row in rows if row["anomaly"]), strict=True)
     ]
     if not rows:
         return None
     table = Table("Series", "Window", "Mean", "Score", "Driven by", "Lasts", box=SIMPLE_HEAD)
     for at in (2, 3, 5):
         table.columns[at].justify = "right"
-    for name, found, row in sorted(rows, key=lambda entry: entry[1].at_ms)[-_LATEST:]:
+    for found, row in sorted(rows, key=lambda entry: entry[0].at_ms)[-_LATEST:]:
         column, direction, _ = driver(row["ANOMALY_EXPLANATION"])
         begins = datetime.fromtimestamp(found.at_ms / 1000, UTC)
         hours = (found.until_ms - found.at_ms) / 3_600_000
         cells = (f"{row['mean']:,.4g}", f"{row['ANOMALY_SCORE']:.2f}", f"{column} {direction}", f"{hours:.1f} h")
-        table.add_row(name, f"{begins:%d %b %H:%M}", *cells)
+        table.add_row(row["series"], f"{begins:%d %b %H:%M}", *cells)
     return table
