@@ -72,31 +72,29 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         yield page
 
 
+def report_of(scenario: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp(scenario)
+    subprocess.run([HYDRANT, "run", scenario, "--runs", runs], check=True, capture_output=True, timeout=240)
+    (folder,) = runs.iterdir()
+    return folder / "report.html"
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a real run."""
-    runs = tmp_path_factory.mktemp("runs")
-    subprocess.run([HYDRANT, "run", "flights", "--runs", runs], check=True, capture_output=True, timeout=240)
-    (folder,) = runs.iterdir()
-    return folder / "report.html"
+    return report_of("flights", tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a run of the scenario cloudwatch."""
-    runs = tmp_path_factory.mktemp("scored")
-    subprocess.run([HYDRANT, "run", "cloudwatch", "--runs", runs], check=True, capture_output=True, timeout=240)
-    (folder,) = runs.iterdir()
-    return folder / "report.html"
+    """The report of a run whose application scores series."""
+    return report_of("cloudwatch", tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def mapped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a run of the scenario hotspots."""
-    runs = tmp_path_factory.mktemp("mapped")
-    subprocess.run([HYDRANT, "run", "hotspots", "--runs", runs], check=True, capture_output=True, timeout=240)
-    (folder,) = runs.iterdir()
-    return folder / "report.html"
+    """The report of a run whose application finds points in a plane."""
+    return report_of("hotspots", tmp_path_factory)
 
 
 KINDS = (

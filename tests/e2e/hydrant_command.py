@@ -1,5 +1,6 @@
 """The `hydrant` command as a process of its own: what it says as it runs, its signals, and what it leaves behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
@@ -95,6 +96,40 @@ def environment(**changes: str | None) -> dict[str, str]:
     """Ours with `changes`; None takes a variable away."""
     merged = {**os.environ, **changes}
     return {name: value for name, value in merged.items() if value is not None}
+
+
+def run_json(*arguments: str, python_path: Path | None = None) -> tuple[int, dict[str, Any], str]:
+    """Status of `hydrant run ... --json`, its document, and what was said beside it; never a traceback.
+
+    `python_path` is a folder of `plugin`.
+    """
+    env = environment(PYTHONPATH=str(python_path)) if python_path else None
+    command = [HYDRANT, "run", *arguments, "--json"]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, env=env, timeout=200)
+    assert "Traceback" not in ended.stderr, ended.stderr
+    assert ended.stdout, ended.stderr
+    return ended.returncode, json.loads(ended.stdout), ended.stderr
+
+
+def plugin(folder: Path, module: str, source: str, **groups: Mapping[str, str]) -> Path:
+    """`folder` with a module that is found as installed ones are.
+
+    Args:
+        folder: takes it.
+        module: its name.
+        source: its text.
+        groups: "scenarios" and "targets": by their names where they are, "module:attribute".
+    """
+    (folder / f"{module}.py").write_text(source)
+    info = folder / f"{module}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    points = [
+        f"[hydrant.{group}]\n" + "".join(f"{name} = {where}\n" for name, where in names.items())
+        for group, names in groups.items()
+    ]
+    (info / "entry_points.txt").write_text("".join(points))
+    return folder
 
 
 def assert_one_sentence(running: Running, *words: str, status: int = 1) -> None:

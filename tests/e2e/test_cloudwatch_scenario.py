@@ -1,15 +1,11 @@
 """The scenario `cloudwatch` by the command: it passes, and what is broken on purpose is found."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hydrant_command import plugin, run_json
 
-HYDRANT = str(Path(sys.executable).parent / "hydrant")
 RECORDS = 12_000
 
 BROKEN = '''
@@ -62,27 +58,18 @@ loses, other, short, silent = LosesARow(), OtherScores(), ShortWindows(), NoAlar
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("broken-cloudwatch")
-    (folder / "broken_cloudwatch.py").write_text(BROKEN)
-    about = folder / "broken_cloudwatch-1.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-cloudwatch\nVersion: 1\n")
-    (about / "entry_points.txt").write_text(
-        "[hydrant.scenarios]\n"
-        "loses-a-row = broken_cloudwatch:loses\n"
-        "other-scores = broken_cloudwatch:other\n"
-        "short-windows = broken_cloudwatch:short\n"
-        "no-alarms = broken_cloudwatch:silent\n"
+    names = {"loses-a-row": "loses", "other-scores": "other", "short-windows": "short", "no-alarms": "silent"}
+    return plugin(
+        tmp_path_factory.mktemp("broken-cloudwatch"),
+        "broken_cloudwatch",
+        BROKEN,
+        scenarios={name: f"broken_cloudwatch:{attribute}" for name, attribute in names.items()},
     )
-    return folder
 
 
-def run(scenario: str, folder: Path, python_path: Path | None = None) -> tuple[int, dict[str, Any]]:
-    env = {**os.environ, "PYTHONPATH": str(python_path)} if python_path else dict(os.environ)
-    command = [HYDRANT, "run", scenario, "--records", str(RECORDS), "--json", "--runs", str(folder)]
-    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=200, check=False)
-    assert ended.stdout, ended.stderr[-2000:]
-    return ended.returncode, json.loads(ended.stdout)
+def run(scenario: str, runs: Path, python_path: Path | None = None) -> tuple[int, dict[str, Any]]:
+    status, document, _ = run_json(scenario, "--records", str(RECORDS), "--runs", str(runs), python_path=python_path)
+    return status, document
 
 
 def test_it_adds_up_and_finds_what_is_labelled(tmp_path: Path) -> None:

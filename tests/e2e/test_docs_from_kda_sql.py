@@ -1,24 +1,20 @@
 """The example of docs/from-kda-sql.md runs as it stands there, and prints what the page says."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
 from hydrant_command import hydrant
+from page_examples import blocks, printed
 
 from infra.embedded.target import EmbeddedTarget
 
-PAGE: Final = Path(__file__).parents[2] / "docs/from-kda-sql.md"
+PAGE: Final = "from-kda-sql.md"
 TIME: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
 
 
 def first(kind: str) -> str:
-    found = re.search(rf"^```{kind}\n(.*?)^```", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
-    assert found is not None
-    return found[1]
+    return blocks(PAGE, kind)[0]
 
 
 def told(line: str) -> str:
@@ -31,21 +27,18 @@ def told(line: str) -> str:
 
 
 def test_the_example_of_the_migration_guide_prints_what_the_page_says(tmp_path: Path) -> None:
-    for kind, name in (("json", "ticks.json"), ("sql", "ticks.sql"), ("python", "put.py")):
+    for kind, name in (("json", "ticks.json"), ("sql", "ticks.sql")):
         (tmp_path / name).write_text(first(kind))
     command = ("sql", str(tmp_path / "ticks.sql"), "--application", str(tmp_path / "ticks.json"), "--until-now")
     with EmbeddedTarget().started():
-        put = subprocess.run(
-            [sys.executable, str(tmp_path / "put.py")], env=os.environ, capture_output=True, text=True, check=False
-        )
-        assert put.returncode == 0, put.stderr
+        printed(first("python"), tmp_path)
         with hydrant(*command) as run:
             assert run.status() == 0, run.said
     rows = [line for line in "".join(run.out).splitlines()]
     assert all(TIME.match(line) for line in rows)
-    printed = [told(line) for line in rows]
-    assert sorted(printed) == sorted(first("text").splitlines())
+    shown = [told(line) for line in rows]
+    assert sorted(shown) == sorted(first("text").splitlines())
     for ticker in ("TICKER=AMZN", "TICKER=TGT"):
-        assert [line for line in printed if ticker in line] == [
+        assert [line for line in shown if ticker in line] == [
             line for line in first("text").splitlines() if ticker in line
         ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from hydrant_command import plugin
 
 HYDRANT = str(Path(sys.executable).parent / "hydrant")
 DELIVERED = "runs/*/ledger/*/delivered-*.jsonl"
@@ -113,14 +114,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
     """A folder with scenarios that go wrong, found as any installed scenario is."""
-    (tmp_path / "broken.py").write_text(BROKEN)
-    info = tmp_path / "broken-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
     names = {"loses-an-object": "loses", "puts-more-than-it-says": "puts", "cannot-be-provisioned": "cannot"}
-    points = "".join(f"{name} = broken:{attribute}\n" for name, attribute in names.items())
-    (info / "entry_points.txt").write_text(f"[hydrant.scenarios]\n{points}")
-    return tmp_path
+    points = {name: f"broken:{attribute}" for name, attribute in names.items()}
+    return plugin(tmp_path, "broken", BROKEN, scenarios=points)
 
 
 def test_json_is_one_document_and_the_status_is_0(start: Callable[..., Command]) -> None:

@@ -1,23 +1,17 @@
 """The scenario `hotspots` by the command: the hotspot of every place is found, and the report has maps."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from hydrant_command import run_json
 
 from scenarios.hotspots.workload import PLACES
-
-HYDRANT = str(Path(sys.executable).parent / "hydrant")
 
 
 @pytest.mark.parametrize(("records", "seed"), [(1_000, 1), (1_500, 2)])
 def test_every_place_is_found_and_each_record_accounted_for(records: int, seed: int) -> None:
-    command = [HYDRANT, "run", "hotspots", "--records", str(records), "--seed", str(seed), "--json"]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=200)
-    document = json.loads(ended.stdout)
-    assert (ended.returncode, document["problems"]) == (0, []), ended.stderr
+    status, document, said = run_json("hotspots", "--records", str(records), "--seed", str(seed))
+    assert (status, document["problems"]) == (0, []), said
     account = document["deliveries"]["hotspots"]["account"]
     assert account["put"] == account["delivered"] == records + -(-(records - 250) // 500)
     places = document["query"]["places"]

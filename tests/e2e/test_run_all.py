@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hydrant_command import hydrant
+from hydrant_command import hydrant, plugin
 
 from pipelines.cli.plugins import scenario_names
 
@@ -36,12 +36,7 @@ def test_b12_a_stream_that_is_split_and_merged_is_delivered_in_order(seed: int) 
 
 
 def test_all_runs_every_scenario_and_names_the_one_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "failing.py").write_text(FAILS)
-    info = tmp_path / "failing-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: failing\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[hydrant.scenarios]\nfails = failing:fails\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(plugin(tmp_path, "failing", FAILS, scenarios={"fails": "failing:fails"})))
     ours = scenario_names()
     with hydrant("run", "all", "--records", "4000", "--json", "--runs", str(tmp_path / "runs")) as run:
         assert run.status(420) == 1, run.said

@@ -1,17 +1,12 @@
 """The scenarios `weblogs` and `redelivery` by the command: they pass, and what is broken on purpose is found."""
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-HYDRANT = str(Path(sys.executable).parent / "hydrant")
-ENDED_WITHIN_S = 200
+from hydrant_command import plugin, run_json
 
 BROKEN = '''
 import gzip, json
@@ -181,32 +176,20 @@ class LambdaIsAnEndpoint(EmbeddedTarget):
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with scenarios that go wrong and a target, found as installed ones are."""
     folder = tmp_path_factory.mktemp("broken")
-    (folder / "broken_scenarios.py").write_text(BROKEN)
     (folder / "leaking.py").write_text(LEAKING)
     (folder / "lambda_endpoint.py").write_text(ENDPOINT)
-    info = folder / "broken_scenarios-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-scenarios\nVersion: 1.0\n")
     names = {
         "leaks-an-address": "leaks", "loses-a-line": "loses", "swaps-a-backup": "swaps",
         "says-one-attempt": "says", "forgets-a-refusal": "forgets", "hides-an-attempt": "hides",
         "fails-too-seldom": "seldom",
     }  # fmt: skip
-    points = "".join(f"{name} = broken_scenarios:{attribute}\n" for name, attribute in names.items())
-    targets = "lambda-endpoint = lambda_endpoint:LambdaIsAnEndpoint\n"
-    (info / "entry_points.txt").write_text(f"[hydrant.scenarios]\n{points}[hydrant.targets]\n{targets}")
-    return folder
-
-
-def run(*arguments: str, python_path: Path | None = None) -> tuple[int, dict[str, Any], str]:
-    """Status, the document of --json, and what was said beside it."""
-    environment = dict(os.environ) | ({} if python_path is None else {"PYTHONPATH": str(python_path)})
-    command = [HYDRANT, "run", *arguments, "--json"]
-    ended = subprocess.run(
-        command, check=False, capture_output=True, text=True, env=environment, timeout=ENDED_WITHIN_S
+    return plugin(
+        folder,
+        "broken_scenarios",
+        BROKEN,
+        scenarios={name: f"broken_scenarios:{attribute}" for name, attribute in names.items()},
+        targets={"lambda-endpoint": "lambda_endpoint:LambdaIsAnEndpoint"},
     )
-    assert "Traceback" not in ended.stderr, ended.stderr
-    return ended.returncode, json.loads(ended.stdout), ended.stderr
 
 
 def accounts(document: dict[str, Any]) -> dict[str, dict[str, int]]:
@@ -219,7 +202,7 @@ def journal(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_weblogs_gives_the_same_from_both_delivery_streams() -> None:
-    status, document, said = run("weblogs")
+    status, document, said = run_json("weblogs")
     assert (status, document["problems"]) == (0, []), said
     of_both = {"put": 10_000, "delivered": 8_602, "dropped": 1_397, "failed": 1, "late": 0, "buffered": 0}
     expected = of_both | {"lost": 0, "doubled": 0}
@@ -233,7 +216,7 @@ def test_weblogs_gives_the_same_from_both_delivery_streams() -> None:
 
 @pytest.mark.parametrize("seed", ["1", "2", "3"])
 def test_redelivery_adds_up_whatever_the_order_of_the_faults(seed: str) -> None:
-    status, document, said = run("redelivery", "--seed", seed)
+    status, document, said = run_json("redelivery", "--seed", seed)
     assert (status, document["problems"]) == (0, []), said
     (account,) = accounts(document).values()
     assert account["put"] == 20_080 == account["delivered"] + account["dropped"] + account["failed"]
@@ -247,7 +230,7 @@ def test_redelivery_adds_up_whatever_the_order_of_the_faults(seed: str) -> None:
 
 
 def test_where_lambda_is_an_endpoint_the_proxy_fails_its_calls(broken: Path) -> None:
-    status, document, said = run("redelivery", "--target", "lambda-endpoint", python_path=broken)
+    status, document, said = run_json("redelivery", "--target", "lambda-endpoint", python_path=broken)
     assert (status, document["problems"]) == (0, []), said
     invoked = {each["kind"]: each["injected"] for each in document["query"]["faults"] if each["operation"] == "Invoke"}
     assert min(invoked.values()) > 0
@@ -266,7 +249,7 @@ def test_where_lambda_is_an_endpoint_the_proxy_fails_its_calls(broken: Path) -> 
     ],
 )
 def test_what_is_broken_on_purpose_is_found(broken: Path, scenario: str, records: str, said: str) -> None:
-    status, document, told = run(scenario, "--records", records, python_path=broken)
+    status, document, told = run_json(scenario, "--records", records, python_path=broken)
     assert status == 1
     assert document["passed"] is False
     assert [problem for problem in document["problems"] if said in problem], (document["problems"], told)
