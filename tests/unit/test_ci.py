@@ -1,4 +1,4 @@
-"""How continuous integration runs and ends: its script, with a `make` and a `docker` that write down what they are asked."""
+"""How continuous integration runs and ends: its script, with a `make` and a `docker` that write down their calls."""
 
 import os
 import pathlib
