@@ -1,22 +1,23 @@
 """`hydrant bench nab`: the scorer against NAB's published figures, the corpus, the baselines, what is handed on."""
 
+import io
 import json
 import shutil
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
-from pipelines.cli.benchmarks import nab, nab_baselines
+from pipelines.cli.benchmarks import nab, nab_baselines, nab_published, nab_report
 from pipelines.cli.benchmarks.nab_beam import in_file_order, rows_of
 from pipelines.cli.benchmarks.nab_corpus import Corpus, Series, load, shared
 from pipelines.cli.benchmarks.nab_score import Profile, best_threshold, label, normalised, outcome
 from pipelines.runtime.errors import AccountError, InvalidDataError, NotFoundError
 
-PUBLISHED = json.loads((Path(__file__).parents[1] / "data/nab/random_cut_forest_published.json").read_text())
+PUBLISHED = json.loads((shared() / nab_published.FILE).read_text())
 STANDARD = Profile(1.0, 1.0, 0.11)
 START = datetime(2014, 4, 1, tzinfo=UTC)
 
@@ -51,6 +52,111 @@ def test_a_published_detectors_total_normalises_to_the_published_score(corpus, p
     published, costs = PUBLISHED["profiles"][profile], corpus.profiles[profile]
     windows = round(-published["null_total"] / costs.false_negative)
     assert normalised(published["total"], windows, costs) == pytest.approx(published["normalised"], abs=1e-9)
+
+
+def test_the_published_detector_is_scored_on_these_series_beside_what_was_published_of_all(corpus):
+    told = nab_published.figures(shared(), corpus)
+    reached = told[nab_published.FOREST]
+    for profile, costs in corpus.profiles.items():
+        published = PUBLISHED["profiles"][profile]["series"]  # the sums that NAB's own scorer gave
+        by_nab = normalised(sum(one["score"] for one in published.values()), 57, costs)
+        assert reached[profile] == pytest.approx(by_nab, abs=1e-9)
+    rounded = {name: round(reached[name], 1) for name in corpus.profiles}
+    assert rounded == {"standard": 52.0, "reward_low_FP_rate": 38.3, "reward_low_FN_rate": 60.5}
+    whole = told[nab_published.WHOLE]
+    assert (round(whole["standard"], 1), whole["series"]) == (51.7, 58)
+    assert "left_out" not in told
+
+
+def other_corpus(tmp_path, *, published):
+    """A folder of the layout whose series are none of those in the project; with the published file or without."""
+    folder = tmp_path / "other"
+    (folder / "data/some").mkdir(parents=True)
+    begin = START.replace(tzinfo=None)
+    rows = [f"{begin + timedelta(minutes=5 * at)},{50.0 if at == 150 else at % 7}" for at in range(200)]
+    for name in ("a", "b"):
+        (folder / f"data/some/{name}.csv").write_text("\n".join(["timestamp,value", *rows]))
+    window = [str(begin + timedelta(minutes=5 * at)) for at in (145, 160)]
+    (folder / "windows.json").write_text(json.dumps({f"some/{name}.csv": [window] for name in "ab"}))
+    shutil.copy(shared() / "profiles.json", folder)
+    if published:
+        shutil.copytree(shared() / "published", folder / "published")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("published", "reason"),
+    [
+        (False, "has no published/random_cut_forest.json: nothing was published of its series"),
+        (True, "is not of this corpus: it has nothing of some/a.csv"),
+    ],
+)
+def test_of_other_series_nothing_published_is_scored_and_it_is_said(tmp_path, published, reason):
+    result = nab.run(other_corpus(tmp_path, published=published), lambda _: None, ours=silent)
+    assert nab_published.FOREST not in result
+    assert reason in result["left_out"][nab_published.FOREST]
+    assert round(result[nab_published.WHOLE]["standard"], 1) == 51.7
+    assert result["windowed_gaussian"]["standard"] > 90  # which was run on these
+    printed = shown(result)
+    assert "published_random_cut_forest is left out" in printed
+    assert "Published of all 58 series of NAB: 51.7, 38.4, 59.7" in printed
+
+
+def publish(folder, series):
+    """Gives the folder published detections of these series, the same for each profile; says which profiles."""
+    profiles = list(json.loads((folder / "profiles.json").read_text()))
+    published = {"profiles": {name: {"series": series, "normalised": 0} for name in profiles}}
+    (folder / nab_published.FILE).parent.mkdir()
+    (folder / nab_published.FILE).write_text(json.dumps(published))
+    return profiles
+
+
+def silent(corpus):
+    return {name: [0.0] * len(one.values) for name, one in corpus.series.items()}
+
+
+def shown(result):
+    console = Console(width=300, record=True, file=io.StringIO())
+    for table in nab_report.tables(result):
+        console.print(table)
+    return console.export_text()
+
+
+def test_a_corpus_with_a_published_file_of_its_own_is_scored_and_shown(tmp_path):
+    folder = other_corpus(tmp_path, published=False)
+    detections = {"some/a.csv": [145], "some/b.csv": []}  # one window found at once, one missed
+    series = {name: {"rows": 200, "detections": rows} for name, rows in detections.items()}
+    profiles = publish(folder, series)
+    result = nab.run(folder, lambda _: None, ours=silent)
+    reached = {name: result[nab_published.FOREST][name] for name in profiles}
+    assert reached == pytest.approx(dict.fromkeys(profiles, 50.0))
+    assert "published_random_cut_forest" in shown(result)
+    assert "left out" not in shown(result)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda one: one.update(rows=199), "some/a.csv has 200 rows here and 199 there"),
+        (lambda one: one.update(detections=[200]), "some/a.csv has no row 200"),
+    ],
+)
+def test_published_detections_of_other_rows_are_left_out(tmp_path, change, reason):
+    folder = other_corpus(tmp_path, published=False)
+    series = {f"some/{name}.csv": {"rows": 200, "detections": []} for name in "ab"}
+    change(series["some/a.csv"])
+    publish(folder, series)
+    told = nab_published.figures(folder, load(folder))
+    assert nab_published.FOREST not in told
+    assert reason in told["left_out"][nab_published.FOREST]
+
+
+def test_published_detections_that_cannot_be_read_are_an_error(tmp_path):
+    folder = other_corpus(tmp_path, published=False)
+    (folder / "published").mkdir()
+    (folder / nab_published.FILE).write_text('{"profiles": {"standard": {}}}')
+    with pytest.raises(InvalidDataError, match="cannot be read as published detections"):
+        nab_published.figures(folder, load(folder))
 
 
 def test_an_early_detection_earns_more_than_a_late_one_and_only_the_earliest_counts():

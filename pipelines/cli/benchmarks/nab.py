@@ -5,7 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pipelines.cli.benchmarks import nab_baselines
+from pipelines.cli.benchmarks import nab_baselines, nab_published
 from pipelines.cli.benchmarks.nab_corpus import Corpus, load, shared
 from pipelines.cli.benchmarks.nab_score import best_threshold, normalised, outcome
 
@@ -23,11 +23,18 @@ def run(folder: Path | None, tell: Callable[[str], None], ours: Detect | None = 
 
     Returns:
         By detector, NAB's score for each profile, the `thresholds` it was reached at, and `ours_by_series`; each half
-        of the series by itself stands under `halves`, at the threshold that the other half would have chosen.
+        of the series by itself stands under `halves`, at the threshold that the other half would have chosen. Beside
+        them what was published of another detector, see `nab_published.figures`.
+
+    Raises:
+        NotFoundError: the folder is none of NAB's layout, or a baseline's library is not installed.
+        InvalidDataError: something in the folder cannot be read.
     """
     from pipelines.cli.benchmarks.nab_beam import ours as through_beam
 
-    corpus = load(folder or shared())
+    folder = folder or shared()
+    corpus = load(folder)
+    published = nab_published.figures(folder, corpus)
     rows = sum(len(one.values) for one in corpus.series.values())
     tell(f"{len(corpus.series)} series, {rows:,} rows: ours through Beam on Prism...")
     scores: dict[str, Mapping[str, Sequence[float]]] = {OURS: (ours or through_beam)(corpus)}
@@ -42,7 +49,7 @@ def run(folder: Path | None, tell: Callable[[str], None], ours: Detect | None = 
         result[name], result["thresholds"][name] = score(corpus, detected)
     result["halves"] = halves(corpus, scores[OURS])
     result["ours_by_series"] = by_series(corpus, scores[OURS], result["thresholds"][OURS]["standard"])
-    return {**result, **nab_baselines.PUBLISHED}
+    return {**result, **published}
 
 
 def score(corpus: Corpus, detected: Mapping[str, Sequence[float]]) -> tuple[dict[str, float], dict[str, float]]:

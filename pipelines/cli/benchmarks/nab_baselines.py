@@ -88,10 +88,3 @@ DETECTORS: Final[dict[str, Callable[[Sequence[float]], list[float]]]] = {
     "beam_robust_zscore": beam_robust_zscore,
     "half_space_trees": half_space_trees,
 }
-
-PUBLISHED: Final = {
-    "published_random_cut_forest": {
-        "standard": 51.7,
-        "source": "results/randomCutForest in NAB's repository; all 58 series, so not the same corpus",
-    }
-}

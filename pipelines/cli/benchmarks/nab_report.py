@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
+from pipelines.cli.benchmarks.nab_published import FOREST, WHOLE
+
 _PROFILES = ("standard", "reward_low_FP_rate", "reward_low_FN_rate")
 
 
@@ -13,6 +15,11 @@ def tables(result: Mapping[str, Any]) -> Iterator[Table]:
     scores = Table("detector", *_PROFILES, title=f"NAB's score on {result['series']} series, {result['rows']:,} rows")
     for name in result["thresholds"]:
         scores.add_row(name, *(f"{result[name][profile]:.1f}" for profile in _PROFILES))
+    if FOREST in result:
+        scores.add_row(FOREST, *(f"{result[FOREST][profile]:.1f}" for profile in _PROFILES))
+    told = [f"{name} is left out: {why}" for name, why in result.get("left_out", {}).items()]
+    whole = ", ".join(f"{result[WHOLE][profile]:.1f}" for profile in _PROFILES)
+    scores.caption = "\n".join([*told, f"Published of all {result[WHOLE]['series']} series of NAB: {whole}"])
     yield scores
     if result["halves"]:
         halves = Table("half of the series", "standard", title="ours, at the threshold the other half chooses")
