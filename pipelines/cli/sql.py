@@ -39,6 +39,7 @@ def command(
 ) -> None:
     """Run the SQL of a Kinesis Data Analytics application on the Kinesis stream that it reads.
 
+    Of a delivery stream as its input, that is the Kinesis stream which the delivery stream reads.
     Rows go where the application's Outputs say. Those of streams that no output and no pump reads are printed as they
     come, and with them `error_stream`. docs/from-kda-sql.md says what of the SQL there is.
     """
@@ -59,7 +60,7 @@ def command(
         raise ConfigurationError(message, fix="name a file with the code: `hydrant sql FILE --application ...`")
     job = SqlJob.of(described, code, BotoInvoker, lateness)
     options = runner_options(runner, prism_location)
-    StreamService(described.stream, client("kinesis")).shards()  # one that is missing is said now
+    StreamService(job.stream, client("kinesis")).shards()  # one that is missing is said now
     with tempfile.TemporaryDirectory(prefix="hydrant-", ignore_cleanup_errors=True) as folder:
         stop_file = StopFile(f"{folder}/stop.json")
         path = Path(folder, "rows.jsonl")

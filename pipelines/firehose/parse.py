@@ -94,9 +94,7 @@ def describe(client: Any, name: str) -> config.DeliveryStreamConfig:
         NotFoundError: there is no such delivery stream.
         ConfigurationError: as `parse_description`, or the graph does not do yet what it asks for.
     """
-    with aws_errors(f"Delivery stream {name}"):
-        answer = client.describe_delivery_stream(DeliveryStreamName=name)
-    stream = parse_description(answer["DeliveryStreamDescription"])
+    stream = parse_description(description_of(client, name))
     s3 = stream.destination
     for wanted, what in (
         (s3.dynamic_partitioning, "Dynamic partitioning"),
@@ -106,6 +104,21 @@ def describe(client: Any, name: str) -> config.DeliveryStreamConfig:
         if wanted:
             _refuse(what)
     return stream
+
+
+def description_of(client: Any, name: str) -> Json:
+    """The `DeliveryStreamDescription` of the delivery stream `name`, as AWS tells it, unchecked.
+
+    Args:
+        client: a boto3 Firehose client.
+        name: delivery stream name (A1.2).
+
+    Raises:
+        NotFoundError: there is no such delivery stream.
+    """
+    with aws_errors(f"Delivery stream {name}"):
+        described: Json = client.describe_delivery_stream(DeliveryStreamName=name)["DeliveryStreamDescription"]
+    return described
 
 
 def _destination(s3: Json) -> config.S3Destination:

@@ -17,11 +17,11 @@ CREATE OR REPLACE PUMP "P" AS INSERT INTO "COUNTS"
 """
 
 
+ROLE = "arn:aws:iam::000000000000:role/analytics"
+
+
 def request(stream: str, **more: Any) -> dict[str, Any]:
-    source = {
-        "ResourceARN": f"arn:aws:kinesis:us-east-1:000000000000:stream/{stream}",
-        "RoleARN": "arn:aws:iam::000000000000:role/analytics",
-    }
+    source = {"ResourceARN": f"arn:aws:kinesis:us-east-1:000000000000:stream/{stream}", "RoleARN": ROLE}
     columns = [
         {"Name": "TICKER", "Mapping": "$.ticker", "SqlType": "VARCHAR(4)"},
         {"Name": "PRICE", "Mapping": "$.price", "SqlType": "DOUBLE"},
@@ -29,6 +29,15 @@ def request(stream: str, **more: Any) -> dict[str, Any]:
     schema = {"RecordFormat": {"RecordFormatType": "JSON"}, "RecordColumns": columns}
     described = {"NamePrefix": "SOURCE_SQL_STREAM", "KinesisStreamsInput": source, "InputSchema": schema}
     return {"ApplicationName": "ticks", "Inputs": [described], **more}
+
+
+def through(delivery_stream: str) -> dict[str, Any]:
+    """The request with a delivery stream as its input."""
+    described = request("", ApplicationCode=CODE)
+    del described["Inputs"][0]["KinesisStreamsInput"]
+    arn = f"arn:aws:firehose:us-east-1:000000000000:deliverystream/{delivery_stream}"
+    described["Inputs"][0]["KinesisFirehoseInput"] = {"ResourceARN": arn, "RoleARN": ROLE}
+    return described
 
 
 @pytest.fixture
@@ -56,6 +65,26 @@ def test_rows_are_printed_while_it_runs_and_open_windows_at_ctrl_c(aws: Aws, str
     # Reading stopped at some point: what was read is there once, in its order.
     assert sum(row["row"]["N"] for row in rows) in (3, 4)
     assert sum(row["row"]["TOTAL"] for row in rows) in (7.0, 15.0)
+
+
+def test_c1_a_delivery_stream_is_read_through_its_kinesis_stream(aws: Aws, stream: str, tmp_path: Path) -> None:
+    aws.delivery_stream("clicks", stream)
+    aws.put(stream, ticks(1.0, 2.0, 4.0))
+    (tmp_path / "application.json").write_text(json.dumps(through("clicks")))
+    with hydrant("sql", "--application", str(tmp_path / "application.json"), "--json", "--until-now") as run:
+        assert run.status() == 0, run.said
+    rows = [json.loads(line)["row"] for line in "".join(run.out).splitlines()]
+    assert sum(row["N"] for row in rows) == 3
+    assert sum(row["TOTAL"] for row in rows) == 7.0
+
+
+def test_c1_delivery_streams_that_cannot_be_read_are_told_in_one_sentence(aws: Aws, tmp_path: Path) -> None:
+    s3 = {"RoleARN": ROLE, "BucketARN": "arn:aws:s3:::hydrant-flights"}
+    aws.firehose.create_delivery_stream(DeliveryStreamName="puts", ExtendedS3DestinationConfiguration=s3)
+    for name, words in (("puts", ("DirectPut", "KinesisStreamAsSource")), ("nothing", ("nothing does not exist",))):
+        (tmp_path / f"{name}.json").write_text(json.dumps(through(name)))
+        with hydrant("sql", "--application", str(tmp_path / f"{name}.json")) as run:
+            assert_one_sentence(run, *words)
 
 
 def test_mistakes_are_told_in_one_sentence(stream: str, application: Path, tmp_path: Path) -> None:

@@ -6,11 +6,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from call_fixtures import ROLE, bucket_of, unique, wait_until
-from targets import LOCALSTACK, Target
+from call_fixtures import ROLE, bucket_of, stream_of, unique, wait_until
+from targets import ACCOUNT, LOCALSTACK, Target
 
+from infra.embedded.target import REGION
 from pipelines.analytics.deliver import DeliveryStreamSink
 from pipelines.analytics.reference import ReferenceData
+from pipelines.firehose.config import KinesisSource
+from pipelines.firehose.source import kinesis_source
+from pipelines.runtime.aws import client
 from pipelines.runtime.clock import SystemClock
 from pipelines.runtime.errors import NotFoundError
 
@@ -41,6 +45,22 @@ def test_c1_reference_data_is_read_from_s3(target: Target) -> None:
         assert joined.to_pylist() == [{"series": "cpu", "owner": "db team"}]
         with pytest.raises(NotFoundError, match=r"s3://.*/nothing\.json"):
             ReferenceData(bucket, "nothing.json", "metric").load()
+
+
+def test_c1_a_delivery_stream_is_read_through_its_kinesis_stream(target: Target) -> None:
+    firehose, name = target.client("firehose"), unique("calls")
+    with pytest.raises(NotFoundError, match=f"Delivery stream {name} does not exist"):
+        kinesis_source(client("firehose"), name)
+    with bucket_of(target) as bucket, stream_of(target, 1) as stream, removing(firehose, name):
+        arn = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{stream}"
+        created = firehose.create_delivery_stream(
+            DeliveryStreamName=name,
+            DeliveryStreamType="KinesisStreamAsSource",
+            KinesisStreamSourceConfiguration={"KinesisStreamARN": arn, "RoleARN": ROLE},
+            ExtendedS3DestinationConfiguration={"RoleARN": ROLE, "BucketARN": f"arn:aws:s3:::{bucket}"},
+        )
+        for given in (name, created["DeliveryStreamARN"]):
+            assert kinesis_source(client("firehose"), given) == KinesisSource(arn, ROLE)
 
 
 def test_c14_results_are_put_into_a_delivery_stream(target: Target) -> None:

@@ -3,15 +3,18 @@
 import copy
 import json
 
+import boto3
 import pytest
+from moto import mock_aws
 
-from pipelines.analytics.sql.application import Output, parse_application
+from pipelines.analytics.sql.application import Input, Output, parse_application
 from pipelines.analytics.sql.job import SqlJob
 from pipelines.kinesis.page import make_page
-from pipelines.runtime.errors import ConfigurationError
+from pipelines.runtime.errors import ConfigurationError, NotFoundError
 
 ROLE = "arn:aws:iam::000000000000:role/analytics"
 STREAM = "arn:aws:kinesis:us-east-1:000000000000:stream/ticks"
+DELIVERY = "arn:aws:firehose:us-east-1:000000000000:deliverystream/ticks-delivered"
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:alarm"
 REQUEST = {
     "ApplicationName": "ticks",
@@ -59,12 +62,52 @@ def changed(*path, to):
 
 def test_c1_c2_c14_an_application_by_its_request():
     application = parse_application(REQUEST)
-    assert (application.name, application.stream, application.source) == ("ticks", "ticks", "IN_001")
+    assert (application.name, application.input, application.source) == ("ticks", Input("kinesis", STREAM), "IN_001")
     assert [(field.name, field.type.name) for field in application.fields] == [
         ("PRICE", "DOUBLE"),
         ("ticker", "VARCHAR"),
     ]
     assert application.outputs == (Output("OUT", "lambda", FUNCTION),)
+
+
+def of_delivery_stream():
+    """The application with a delivery stream as its input."""
+    request = changed(*INPUT, "KinesisFirehoseInput", to={"ResourceARN": DELIVERY, "RoleARN": ROLE})
+    del request["Inputs"][0]["KinesisStreamsInput"]
+    return parse_application(request)
+
+
+@pytest.fixture
+def firehose(monkeypatch):
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_FIREHOSE", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    with mock_aws():
+        yield boto3.client("firehose", region_name="us-east-1")
+
+
+def create(firehose, kind, **source):
+    s3 = {"RoleARN": ROLE, "BucketARN": "arn:aws:s3:::lake"}
+    firehose.create_delivery_stream(
+        DeliveryStreamName="ticks-delivered", DeliveryStreamType=kind, ExtendedS3DestinationConfiguration=s3, **source
+    )
+
+
+def test_c1_a_delivery_stream_as_input_is_read_through_its_kinesis_stream(firehose):
+    application = of_delivery_stream()
+    assert application.input == Input("firehose", DELIVERY)
+    source = {"KinesisStreamARN": STREAM.replace("ticks", "ticks-put"), "RoleARN": ROLE}
+    create(firehose, "KinesisStreamAsSource", KinesisStreamSourceConfiguration=source)
+    assert SqlJob.of(application, application.code, lambda arn: None).stream == "ticks-put"
+
+
+def test_c1_a_delivery_stream_that_nobody_can_read_is_refused(firehose):
+    application = of_delivery_stream()
+    with pytest.raises(NotFoundError, match="Delivery stream ticks-delivered does not exist"):
+        SqlJob.of(application, application.code, lambda arn: None)
+    create(firehose, "DirectPut")
+    with pytest.raises(ConfigurationError, match="ticks-delivered is of the type DirectPut"):
+        SqlJob.of(application, application.code, lambda arn: None)
 
 
 def test_c4_c5_a_page_becomes_rows_by_the_mapping():
@@ -90,7 +133,9 @@ SCHEMA = (*INPUT, "InputSchema")
         (("Unknown",), 1, "Unknown parameter in input"),
         (("ApplicationName",), "a name with blanks", "Member must satisfy regular expression pattern"),
         (("Inputs",), [], "has 0 Inputs, and needs one"),
-        ((*INPUT, "KinesisStreamsInput"), None, "The input is no Kinesis stream"),
+        ((*INPUT, "KinesisStreamsInput"), None, "The input has 0 sources, and needs one"),
+        ((*INPUT, "KinesisFirehoseInput"), {"ResourceARN": DELIVERY, "RoleARN": ROLE}, "The input has 2 sources"),
+        ((*INPUT, "KinesisFirehoseInput"), {"ResourceARN": DELIVERY}, 'Missing required parameter .* "RoleARN"'),
         ((*INPUT, "InputParallelism"), {"Count": 2}, "InputParallelism"),
         (
             (*INPUT, "InputProcessingConfiguration"),
@@ -119,7 +164,8 @@ def test_c14_an_output_is_of_a_stream_that_is_filled():
 
 def test_rows_of_streams_that_nothing_takes_are_kept():
     application = parse_application(REQUEST)
-    assert SqlJob.of(application, application.code, lambda arn: None).kept == ["error_stream"]
+    job = SqlJob.of(application, application.code, lambda arn: None)
+    assert (job.kept, job.stream) == (["error_stream"], "ticks")
     without = parse_application(changed("Outputs", to=None))
     code = REQUEST["ApplicationCode"] + '; CREATE STREAM "NEXT" (p DOUBLE);'
     code += 'CREATE PUMP "Q" AS INSERT INTO "NEXT" SELECT STREAM p FROM "OUT"'

@@ -12,11 +12,25 @@ from pipelines.runtime.aws import service_model, validate_shape
 from pipelines.runtime.errors import ConfigurationError
 
 Json = Mapping[str, Any]
+_SOURCES: Final = {"KinesisStreamsInput": "kinesis", "KinesisFirehoseInput": "firehose"}
 _DESTINATIONS: Final = {
     "KinesisStreamsOutput": "kinesis",
     "KinesisFirehoseOutput": "firehose",
     "LambdaOutput": "lambda",
 }
+
+
+@dataclass(frozen=True)
+class Input:
+    """What the application reads (C1).
+
+    Attributes:
+        kind: "kinesis" or "firehose".
+        arn: of the Kinesis stream or the delivery stream.
+    """
+
+    kind: str
+    arn: str
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,7 @@ class Application:
     Attributes:
         name: of it.
         code: ApplicationCode; "" where the request has none.
-        stream: name of the Kinesis stream that it reads.
+        input: what it reads.
         source: name of the input's in-application stream (C1).
         format: how a record becomes a row.
         outputs: where rows go.
@@ -49,7 +63,7 @@ class Application:
 
     name: str
     code: str
-    stream: str
+    input: Input
     source: str
     format: RecordFormat
     outputs: tuple[Output, ...]
@@ -73,10 +87,10 @@ def parse_application(request: Json) -> Application:
         message = f"The application has {len(inputs)} Inputs, and needs one."
         raise ConfigurationError(message, fix="name the stream in Inputs, with its InputSchema")
     (described,) = inputs
-    stream = described.get("KinesisStreamsInput")
-    if stream is None:
-        message = "The input is no Kinesis stream."
-        raise ConfigurationError(message, fix="give a KinesisStreamsInput: of a delivery stream, the stream it reads")
+    read = [member for member in _SOURCES if member in described]
+    if len(read) != 1:
+        message = f"The input has {len(read)} sources, and needs one."
+        raise ConfigurationError(message, fix=f"give one of {', '.join(_SOURCES)}")
     if "InputProcessingConfiguration" in described:
         message = "InputProcessingConfiguration, a function that preprocesses records, is not supported."
         raise ConfigurationError(message, fix="let a function read the stream and write another, and read that")
@@ -86,7 +100,7 @@ def parse_application(request: Json) -> Application:
     return Application(
         name=request["ApplicationName"],
         code=request.get("ApplicationCode", ""),
-        stream=_name(stream["ResourceARN"]),
+        input=Input(_SOURCES[read[0]], described[read[0]]["ResourceARN"]),
         source=f"{described['NamePrefix']}_001",
         format=_format(described["InputSchema"]),
         outputs=tuple(map(_output, request.get("Outputs", []))),
@@ -130,7 +144,3 @@ def _output(described: Json) -> Output:
         message = f"The output {name} has another DestinationSchema than JSON, which is not supported."
         raise ConfigurationError(message, fix='write {"RecordFormatType": "JSON"}')
     return Output(name, _DESTINATIONS[found[0]], described[found[0]]["ResourceARN"])
-
-
-def _name(arn: str) -> str:
-    return arn.rpartition("/")[2]

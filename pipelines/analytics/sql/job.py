@@ -7,11 +7,13 @@ from typing import Any
 import apache_beam as beam
 
 from pipelines.analytics.destinations import ResultsToDeliveryStream, ResultsToFunction, ResultsToKinesis
-from pipelines.analytics.sql.application import Application, Output
+from pipelines.analytics.sql.application import Application, Input, Output
 from pipelines.analytics.sql.plan import Plan, plan
 from pipelines.analytics.sql.transform import KeepRows, OutputRecords, SqlApplication
 from pipelines.firehose.invoke import Invoker
+from pipelines.firehose.source import kinesis_source
 from pipelines.kinesis import ReadFromKinesis
+from pipelines.runtime.aws import client
 from pipelines.runtime.errors import ConfigurationError
 
 
@@ -22,12 +24,14 @@ class SqlJob:
     Attributes:
         application: as AWS describes it.
         plan: of its code.
+        stream: name of the Kinesis stream that is read: its input, or the source of the delivery stream that is (C1).
         invoker: makes callers of functions from their ARNs.
         lateness_s: how far event times may lie behind, where windows go by a TIMESTAMP of the records.
     """
 
     application: Application
     plan: Plan
+    stream: str
     invoker: Callable[[str], Invoker]
     lateness_s: float = 10.0
 
@@ -35,17 +39,19 @@ class SqlJob:
     def of(
         cls, application: Application, code: str, invoker: Callable[[str], Invoker], lateness_s: float = 10.0
     ) -> "SqlJob":
-        """The job of an application.
+        """The job of an application. Where its input is a delivery stream, AWS is asked which stream that reads.
 
         Raises:
-            ConfigurationError: the code is refused, or an output is of a stream that it does not have.
+            ConfigurationError: the code is refused, an output is of a stream that it does not have, or nobody can read
+                the delivery stream.
+            NotFoundError: there is no such delivery stream.
         """
         planned = plan(code, application.fields, application.source)
         for output in application.outputs:
             if output.stream not in planned.filled:
                 message = f"The output {output.stream} is no stream that a pump of the code inserts into."
                 raise ConfigurationError(message, fix=f"name one of {', '.join(planned.filled)}")
-        return cls(application, planned, invoker, lateness_s)
+        return cls(application, planned, _stream(application.input), invoker, lateness_s)
 
     @property
     def kept(self) -> list[str]:
@@ -64,7 +70,7 @@ class SqlJob:
         times = self.plan.event_times
         record_format = self.application.format
         event_time = record_format.source_time(times, round(self.lateness_s * 1000)) if times else None
-        read = ReadFromKinesis(self.application.stream, start, until, event_time=event_time)
+        read = ReadFromKinesis(self.stream, start, until, event_time=event_time)
 
         def build(pipeline: beam.Pipeline) -> None:
             streams = pipeline | "Read" >> read | "Application" >> SqlApplication(record_format, self.plan)
@@ -84,3 +90,9 @@ class SqlJob:
         _, _, _, region, account, _ = output.arn.split(":", 5)
         arn = f"arn:aws:kinesisanalytics:{region}:{account}:application/{self.application.name}"
         return ResultsToFunction(self.invoker(output.arn), arn, records=records)
+
+
+def _stream(read: Input) -> str:
+    if read.kind == "firehose":
+        return kinesis_source(client("firehose"), read.arn).stream_name
+    return read.arn.rpartition("/")[2]
