@@ -74,7 +74,7 @@ def command(
 
                 def show(snapshot: Snapshot) -> None:
                     seconds = clock.monotonic_s() - started_s
-                    screen.update(table(snapshot, put=None, total=None, seconds=seconds))
+                    screen.show(lambda: table(snapshot, put=None, total=None, seconds=seconds), seconds)
 
                 run_pipeline(build, options, on_tick=show)
         finally:

@@ -1,10 +1,11 @@
 """The live table of a run: one row a stage, from the pipeline's Beam metrics."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 
@@ -27,12 +28,73 @@ ROWS: Final = (
 _BUFFER_OF: Final = {"batch": "batch", "buffer": "buffer", "errors": "error_buffer", "backup": "backup_buffer"}
 
 
+_FIRST_LOG_S: Final = 5.0
+_LOG_GROWTH: Final = 1.5
+_LONGEST_PAUSE_S: Final = 60.0
+
+
+class Screen:
+    """Where the picture of something that goes on stands.
+
+    On a terminal it is drawn anew in its place. Elsewhere, as in the logs of CI and of containers, nothing can be drawn
+    anew, and a picture has some thirty lines: it is printed after 5 s, then ever more rarely, each time when half as
+    much time again has passed and at least once a minute, and once more at the end.
+
+    Args:
+        place: that of the context `live`.
+        console: prints.
+        is_logged: whether it is printed before the end where it cannot be drawn anew.
+    """
+
+    def __init__(self, place: Live, console: Console, *, is_logged: bool) -> None:
+        self._place = place
+        self._console = console
+        self._next_s = _FIRST_LOG_S if is_logged else math.inf
+        self._last: Callable[[], RenderableType] | None = None
+
+    def show(self, picture: Callable[[], RenderableType], seconds: float) -> None:
+        """Shows how things stand.
+
+        Args:
+            picture: makes the picture; is called only when it is shown, now or at the end.
+            seconds: since the start.
+        """
+        if is_redrawn(self._console):
+            self._place.update(picture())
+            return
+        self._last = picture
+        if seconds >= self._next_s:
+            self._next_s = min(max(seconds * _LOG_GROWTH, seconds + _FIRST_LOG_S), seconds + _LONGEST_PAUSE_S)
+            self._console.print(picture())
+            self._console.line()
+
+    def end(self) -> None:
+        """The last picture is the one that stays."""
+        if self._last is not None:
+            self._place.update(self._last())
+
+
+def is_redrawn(console: Console) -> bool:
+    """Whether a picture can be drawn over the one before."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
 @contextmanager
-def live(console: Console, *, transient: bool = False) -> Iterator[Live]:
-    """A place on the screen that `Live.update` fills anew, until the context ends."""
+def live(console: Console, *, transient: bool = False, is_logged: bool = False) -> Iterator[Screen]:
+    """A place on the screen for a picture that changes, until the context ends; the last one stays.
+
+    Args:
+        console: prints.
+        transient: whether nothing stays.
+        is_logged: see `Screen`.
+    """
     try:
         with Live(console=console, refresh_per_second=4, transient=transient) as place:
-            yield place
+            screen = Screen(place, console, is_logged=is_logged)
+            try:
+                yield screen
+            finally:
+                screen.end()
     finally:
         if not console.is_terminal:
             console.line()  # elsewhere rich ends without one, and what follows would stand on the table's last line

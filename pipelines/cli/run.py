@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 
 from pipelines.cli.runner import CloudWatch, PrismLocation, Runner, runner_options
 from pipelines.cli.up import wait_for_interrupt
@@ -121,13 +121,16 @@ class _Run:
         from pipelines.cli.run_folder import OBSERVED
         from pipelines.cli.scenario_run import Progress, run_scenario
 
-        with live(self.console, transient=self.quiet) as screen:
+        with live(self.console, transient=self.quiet, is_logged=True) as screen:
 
             def show(progress: Progress, seconds: float) -> None:
-                if not self.quiet:
+                def picture() -> RenderableType:
                     stages = table(progress.snapshot, put=progress.put, total=progress.total, seconds=seconds)
                     news = scenario.news(self.folder / OBSERVED)
-                    screen.update(stages if news is None else Group(stages, news))
+                    return stages if news is None else Group(stages, news)
+
+                if not self.quiet:
+                    screen.show(picture, seconds)
 
             if self.clean:
                 scenario.remove()

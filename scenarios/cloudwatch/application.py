@@ -28,6 +28,8 @@ APPLICATION_ARN: Final = "arn:aws:kinesisanalytics:us-east-1:000000000000:applic
 
 CALLED: Final = "called"
 """The function's answers, as they are kept: how many alarms each was for."""
+READ: Final = "read"
+"""The pages that were read, as they are kept: how many records each had."""
 MINUTE_MS: Final = 60_000
 WINDOW_MS: Final = 30 * MINUTE_MS
 SLACK_MS: Final = 30 * MINUTE_MS
@@ -55,12 +57,19 @@ def draw(pipeline: beam.Pipeline, until: Any, folder: Path, invoker: Callable[[s
     pages = pipeline | "Metrics" >> ReadFromKinesis(
         STREAM, "TRIM_HORIZON", until, event_time=LAYOUT.source_time(SLACK_MS, follows_clock=False)
     )
+    counts = pages | "Count" >> beam.Map(len_of).with_output_types(int)
+    keep({READ: counts}, (READ,), folder)
     outputs = pages | "Score" >> ScorePages(LAYOUT, WINDOWING, SCORING, LATENESS, tells_of_order=True)
     keep(outputs, (RESULTS, LATE, BAD, ORDERED), folder)
     outputs[RESULTS] | "ToKinesis" >> ResultsToKinesis(SCORES)
     alarms = outputs[RESULTS] | "Anomalies" >> beam.FlatMap(anomalies).with_output_types(pa.RecordBatch)
     called = alarms | "ToFunction" >> ResultsToFunction(invoker(FUNCTION_ARN), APPLICATION_ARN)
     keep({CALLED: called}, (CALLED,), folder)
+
+
+def len_of(page: pa.RecordBatch) -> int:
+    """How many records a page has."""
+    return int(page.num_rows)
 
 
 def anomalies(results: pa.RecordBatch) -> list[pa.RecordBatch]:

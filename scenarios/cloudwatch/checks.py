@@ -35,6 +35,19 @@ def account(put: Sequence[RecordId], outputs: Mapping[str, Sequence[Mapping[str,
     return problems
 
 
+def dropped(put: Sequence[RecordId], read: Sequence[int]) -> tuple[int, list[str]]:
+    """How many records were dropped since they had come before, and what is wrong.
+
+    Each record is in one output, once, as `account` sees to. So what was read beyond what was put was dropped.
+
+    Args:
+        put: all records of the stream.
+        read: how many records each page had that the application read.
+    """
+    more = sum(read) - len(put)
+    return max(0, more), [f"{-more:,} records were never read"] if more < 0 else []
+
+
 def wrongly_late(late: Sequence[Mapping[str, Any]], values: Sequence[Value]) -> list[str]:
     """Rows that count as late though they were put in time."""
     meant = {(value.metric, value.at_ms) for value in values if value.late}

@@ -1,19 +1,13 @@
-"""What the application found, by series: detections beside the labelled windows, for the screen and the report."""
+"""What the application found, by series: detections beside the labelled windows."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, Final
-
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from typing import Any
 
 from pipelines.analytics.explanation import driver
 from pipelines.analytics.findings import Detection, Findings, Scored, ScoredSeries
 from scenarios.cloudwatch.application import WINDOW_MS
 from scenarios.cloudwatch.checks import by_series
 from scenarios.cloudwatch.workload import METRICS, labels
-
-_LATEST: Final = 8
 
 
 def findings(results: Sequence[Mapping[str, Any]]) -> Findings:
@@ -54,24 +48,3 @@ def said(row: Mapping[str, Any]) -> str:
     column, direction, share = driver(row["ANOMALY_EXPLANATION"])
     score = row["ANOMALY_SCORE"]
     return f"score {score:.2f}, {column} {direction} ({100 * share / (score or 1):.0f} % of it)"
-
-
-def latest(results: Sequence[Mapping[str, Any]]) -> Table | None:
-    """The last anomalies, for the screen; None when there was none yet."""
-    rows = [
-        (found, row)
-        for rows in by_series(results).values()
-        for found, row in zip(detections(rows, ()), (row for row in rows if row["anomaly"]), strict=True)
-    ]
-    if not rows:
-        return None
-    table = Table("Series", "Window", "Mean", "Score", "Driven by", "Lasts", box=SIMPLE_HEAD)
-    for at in (2, 3, 5):
-        table.columns[at].justify = "right"
-    for found, row in sorted(rows, key=lambda entry: entry[0].at_ms)[-_LATEST:]:
-        column, direction, _ = driver(row["ANOMALY_EXPLANATION"])
-        begins = datetime.fromtimestamp(found.at_ms / 1000, UTC)
-        hours = (found.until_ms - found.at_ms) / 3_600_000
-        cells = (f"{row['mean']:,.4g}", f"{row['ANOMALY_SCORE']:.2f}", f"{column} {direction}", f"{hours:.1f} h")
-        table.add_row(row["series"], f"{begins:%d %b %H:%M}", *cells)
-    return table

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import apache_beam as beam
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
 
 from pipelines.analytics.findings import Findings, ScoredSeries
@@ -18,7 +19,8 @@ from pipelines.lake.audit import audit
 from pipelines.lake.query import query
 from pipelines.runtime.aws import client
 from scenarios.cloudwatch import application, checks
-from scenarios.cloudwatch.found import findings, latest
+from scenarios.cloudwatch.found import findings
+from scenarios.cloudwatch.screen import screen
 from scenarios.cloudwatch.workload import Workload, make_workload
 from scenarios.declared import DeclaredScenario
 from scenarios.observed import kept
@@ -35,16 +37,20 @@ class Verdict:
 
     Attributes:
         panels: the series.
+        in_windows: records that were taken in order, into windows.
         late: records that came too late.
         bad: records that are no values.
+        dropped: records that came a second time.
         equal: whether the table of scores holds, value for value, what the application gave.
         scanned_bytes: what the query read, as Athena counts it (E9).
         problems: sentences; none when all is well.
     """
 
     panels: Sequence[ScoredSeries]
+    in_windows: int
     late: int
     bad: int
+    dropped: int
     equal: bool
     scanned_bytes: int
     problems: list[str] = field(default_factory=list)
@@ -59,13 +65,14 @@ class Verdict:
             }
             for panel in self.panels
         }
-        told = {"series": rows, "late": self.late, "bad": self.bad}
-        return {"sql": SQL, **told, "equal": self.equal, "data_scanned_bytes": self.scanned_bytes}
+        counts = {"in_windows": self.in_windows, "late": self.late, "bad": self.bad, "dropped": self.dropped}
+        return {"sql": SQL, "series": rows, **counts, "equal": self.equal, "data_scanned_bytes": self.scanned_bytes}
 
     def table(self) -> Table:
         """A line a series."""
-        table = Table("Series", "Windows", "Labelled", "of them hit", "Detected elsewhere", box=SIMPLE_HEAD)
-        table.title, table.title_justify = f"{self.late:,} late, {self.bad:,} bad", "left"
+        table = Table("Series", "Windows", "Labelled", "Of them hit", "Elsewhere", box=SIMPLE_HEAD)
+        once = f"{self.in_windows:,} records in windows + {self.late:,} late + {self.bad:,} bad"
+        table.title, table.title_justify = f"{once}; {self.dropped:,} doubles dropped", "left"
         for column in table.columns[1:]:
             column.justify = "right"
         for panel in self.panels:
@@ -97,9 +104,9 @@ class CloudWatch(DeclaredScenario):
         """Draws windows, scores and destinations."""
         application.draw(pipeline, until, folder, invoker)
 
-    def news(self, folder: Path) -> Table | None:
-        """The last anomalies."""
-        return latest(kept(folder, RESULTS))
+    def news(self, folder: Path) -> Group | None:
+        """Each series' latest window, and the last anomalies."""
+        return screen(kept(folder, RESULTS))
 
     def findings(self, folder: Path) -> Findings:
         """Every series with its scores and detections."""
@@ -112,8 +119,10 @@ class CloudWatch(DeclaredScenario):
         results = kept(folder, RESULTS)
         put = [record.id for record in stream_records(kinesis, application.STREAM)]
         late, ordered = outputs[LATE], outputs[ORDERED]
+        dropped, never_read = checks.dropped(put, kept(folder, application.READ))
         problems = [
             *checks.account(put, outputs),
+            *never_read,
             *checks.wrongly_late(late, workload.values),
             *checks.windows(ordered, results),
             *checks.scores(results),
@@ -137,7 +146,8 @@ class CloudWatch(DeclaredScenario):
         names = ("series", "window_start_ms", "records", "mean", "most", "ANOMALY_SCORE", "anomaly")
         expected = sorted(tuple(row[name] for name in names) for row in results)
         panels = [panel for panel in findings(results).panels if isinstance(panel, ScoredSeries)]
-        return Verdict(panels, len(late), bad, ours == expected, answer.data_scanned_bytes, problems)
+        counts = (len(ordered), len(late), bad, dropped)
+        return Verdict(panels, *counts, ours == expected, answer.data_scanned_bytes, problems)
 
 
 def _hit(panel: ScoredSeries) -> int:
