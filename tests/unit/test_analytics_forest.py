@@ -3,6 +3,7 @@
 import math
 import random
 
+import krcf
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -70,6 +71,47 @@ def test_c11_the_first_sub_sample_size_records_score_0_and_the_next_does_not(shi
     found = scores(ForestOptions(shingle_size=shingle_size, number_of_trees=10), numbers(300))
     assert found[:256] == [0.0] * 256
     assert all(score > 0 for score in found[256:])
+
+
+def records_until_a_new_level_is_known(time_decay):
+    """A level of 2,000 records, then another: so many of it until 50 in turn score about as the old level did."""
+    chance = random.Random(5)
+    values = [chance.gauss(0, 1) for _ in range(2_000)] + [chance.gauss(20, 1) for _ in range(600)]
+    options = ForestOptions(("value",), number_of_trees=50, sub_sample_size=128, time_decay=time_decay)
+    found = scores(options, values)
+    usual = sum(found[1_500:2_000]) / 500
+    assert max(found[2_000:2_010]) > 2 * usual  # the shift is seen at first, whatever the forest forgets
+    return next(at for at in range(551) if sum(found[2_000 + at : 2_050 + at]) / 50 < 1.5 * usual)
+
+
+def test_c11_the_smaller_time_decay_the_sooner_a_new_level_is_known():
+    quick, middle, slow = (records_until_a_new_level_is_known(time_decay) for time_decay in (129, 1_000, 100_000))
+    assert 2 * quick < middle
+    assert 2 * middle < slow
+
+
+@pytest.mark.parametrize("time_decay", [17, 200, 2_000])
+def test_c11_the_core_forgets_with_lambda_1_through_time_decay(time_decay):
+    options = ForestOptions(("value",), number_of_trees=10, sub_sample_size=16, time_decay=time_decay)
+    values = numbers(2_000)
+    found = scores(options, values)
+
+    def core(decay):
+        bare = krcf.RandomCutForest(
+            {
+                "dimensions": 1, "shingle_size": 1, "num_trees": 10, "sample_size": 16, "output_after": 16,
+                "random_seed": options.seed, "lambda": decay,
+            }
+        )  # fmt: skip
+        told = []
+        for value in values:
+            told.append(bare.score([value - values[0]]))
+            bare.update([value - values[0]])
+        return told[16:]
+
+    assert found[16:] == pytest.approx(core(1 / time_decay), rel=1e-6)  # kept boxes can round otherwise
+    for other in (2 / time_decay, 0.5 / time_decay, 1e-7):
+        assert found[16:] != pytest.approx(core(other), rel=1e-6)
 
 
 def test_h8_planted_heart_rates_rank_at_the_top():
