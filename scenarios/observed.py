@@ -32,19 +32,23 @@ class Keep(beam.DoFn):
         self._output = output
 
     def setup(self) -> None:
-        path = f"{self._folder}/{self._output}-{uuid.uuid4()}{_SUFFIX}"
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._file = os.open(_path(Path(self._folder), self._output), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def process(self, batch: pa.RecordBatch | int) -> Iterator[Any]:
         if isinstance(batch, int):
             values: list[Any] = [batch]
         else:
             values = (batch.drop_columns("data") if "data" in batch.schema.names else batch).to_pylist()
-        os.write(self._file, b"".join(orjson.dumps(value) + b"\n" for value in values))
+        os.write(self._file, _lines(values))
         yield from ()
 
     def teardown(self) -> None:
         os.close(self._file)
+
+
+def keep_rows(rows: Iterable[Any], folder: Path, output: str) -> None:
+    """Keeps rows of an output in a file of their own, as `Keep` does; from any thread."""
+    _path(folder, output).write_bytes(_lines(rows))
 
 
 def kept(folder: Path, output: str) -> list[Any]:
@@ -54,3 +58,11 @@ def kept(folder: Path, output: str) -> list[Any]:
         whole, _, _ = path.read_bytes().rpartition(b"\n")  # a line may be on its way
         found += [orjson.loads(line) for line in whole.splitlines()]
     return found
+
+
+def _path(folder: Path, output: str) -> Path:
+    return folder / f"{output}-{uuid.uuid4()}{_SUFFIX}"
+
+
+def _lines(values: Iterable[Any]) -> bytes:
+    return b"".join(orjson.dumps(value) + b"\n" for value in values)

@@ -25,33 +25,36 @@ FALSE_SHARE: Final = 0.02
 """Of the scattered ones, so many may be: a place has some of them by chance."""
 
 
+Box = tuple[float, Sequence[float], Sequence[float]]
+"""Of a hotspot: its density, and the least and the largest longitude and latitude."""
+
+
 @dataclass(frozen=True)
 class Found:
     """What was told of one pickup.
 
     Attributes:
         pickup: the pickup.
-        boxes: of the hotspots that it lies in: density, least and largest longitude and latitude.
+        boxes: of the hotspots that it lies in.
     """
 
     pickup: Pickup
-    boxes: Sequence[tuple[float, Sequence[float], Sequence[float]]]
+    boxes: Sequence[Box]
 
 
 def findings(workload: Workload, folder: Path) -> list[Found]:
     """What was told of each pickup, by its time; those of which nothing was told are missing."""
     told = {row["event_ms"]: row for row in kept(folder, RESULTS)}
-    return [
-        Found(pickup, [
-            (spot["density"], spot["minValues"], spot["maxValues"])
-            for spot in orjson.loads(told[pickup.at_ms][HOTSPOTS_RESULT])["hotspots"]
-        ])
-        for pickup in workload.pickups
-        if pickup.at_ms in told
-    ]  # fmt: skip
+    return [Found(pickup, _boxes(told[pickup.at_ms])) for pickup in workload.pickups if pickup.at_ms in told]
 
 
-def place_of(box: tuple[float, Sequence[float], Sequence[float]]) -> Place | None:
+def _boxes(row: Mapping[str, Any]) -> list[Box]:
+    """Of the hotspots that a result tells of."""
+    spots = orjson.loads(row[HOTSPOTS_RESULT])["hotspots"]
+    return [(spot["density"], spot["minValues"], spot["maxValues"]) for spot in spots]
+
+
+def place_of(box: Box) -> Place | None:
     """The place at which a hotspot is."""
     _, least, most = box
     longitude, latitude = ((low + high) / 2 for low, high in zip(least, most, strict=True))
@@ -83,6 +86,20 @@ def by_place(found: Sequence[Found]) -> list[Line]:
         there = sum(any(place_of(box) == place for box in one.boxes) for one in filled)
         lines.append(Line(place, len(filled), there, max((box[0] for box in spots), default=0.0)))
     return lines
+
+
+def stands(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The results that the function is to be told of: of each place the first by time that tells of a hotspot there.
+
+    Its hotspot stays until the place's hours are over, and does not come again.
+    """
+    first: dict[Place, Mapping[str, Any]] = {}
+    for row in sorted(results, key=lambda row: row["event_ms"]):
+        for box in _boxes(row):
+            place = place_of(box)
+            if place is not None:
+                first.setdefault(place, row)
+    return list(first.values())
 
 
 def problems(workload: Workload, found: Sequence[Found], placed: Counter[tuple[str, str]], folder: Path) -> list[str]:

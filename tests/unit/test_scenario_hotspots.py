@@ -1,5 +1,6 @@
 """The scenario's workload, and its checks: what is spoiled on purpose is noticed."""
 
+import base64
 import json
 from collections import Counter
 
@@ -7,7 +8,8 @@ import numpy as np
 import orjson
 import pytest
 
-from pipelines.analytics.hotspots import Hotspots, hotspots, result_json
+from pipelines.analytics.hotspots import hotspots, result_json
+from pipelines.analytics.new_hotspots import NEW_HOTSPOT
 from pipelines.analytics.rows import RowFormat, parse_page
 from pipelines.analytics.scoring import RESULTS
 from pipelines.analytics.stages import BAD, ORDERED
@@ -15,8 +17,8 @@ from pipelines.analytics.state import SeriesState
 from pipelines.analytics.windows import each_row
 from pipelines.kinesis.page import make_page
 from pipelines.runtime.errors import ConfigurationError
-from scenarios.hotspots import checks
-from scenarios.hotspots.application import LAYOUT, OPTIONS
+from scenarios.hotspots import checks, handler
+from scenarios.hotspots.application import LAYOUT, OPTIONS, SCORING
 from scenarios.hotspots.picture import draw_findings
 from scenarios.hotspots.workload import LEAST, PLACES, make_workload
 
@@ -28,14 +30,13 @@ def workload():
     return make_workload(COUNT, 3)
 
 
-@pytest.fixture(scope="module")
-def outputs(workload):
+def given(workload):
     """What the application gives, without Beam."""
     data = [record.data for record in workload.records()]
     size = len(data)
     page = make_page("shard", data, ["k"] * size, [str(10**20 + n) for n in range(size)], [0] * size)
     rows, bad = parse_page(page, LAYOUT)
-    state = SeriesState.new("", each_row(LAYOUT.values), Hotspots(OPTIONS))
+    state = SeriesState.new("", each_row(LAYOUT.values), SCORING)
     state.waiting = [rows]
     step = state.advance("", 1 << 50)
     return {
@@ -43,6 +44,11 @@ def outputs(workload):
         ORDERED: step.rows.to_pylist(),
         BAD: bad.drop_columns("data").to_pylist(),
     }
+
+
+@pytest.fixture(scope="module")
+def outputs(workload):
+    return given(workload)
 
 
 @pytest.fixture
@@ -91,6 +97,38 @@ def test_what_is_spoiled_is_noticed(verify, outputs):
     astray = orjson.dumps({"hotspots": [{"density": 1.0, "minValues": [-73.9, 40.7], "maxValues": [-73.9, 40.7]}]})
     (at_no_place,) = verify(**{RESULTS: [results[0] | {"HOTSPOTS_RESULT": astray.decode()}, *results[1:]]})
     assert at_no_place == "1 hotspots are at no place"
+
+
+@pytest.mark.parametrize(("count", "seed"), [(1_000, 1), (1_500, 5)])
+def test_each_place_is_a_new_stand_once(count, seed):
+    results = given(make_workload(count, seed))[RESULTS]
+    stands = checks.stands(results)
+    assert [row for row in results if row[NEW_HOTSPOT]] == stands
+    for at, (place, row) in enumerate(zip(PLACES, stands, strict=True)):
+        box = orjson.loads(row["HOTSPOTS_RESULT"])["hotspots"][0]
+        assert checks.place_of((0.0, box["minValues"], box["maxValues"])) == place
+        begin = at * len(results) // len(PLACES)
+        assert row in results[begin + OPTIONS.minimum_points : begin + len(results) // len(PLACES)]
+
+
+def said(*data):
+    """What the function says to records with this data."""
+    records = [{"recordId": str(n), "data": base64.b64encode(each)} for n, each in enumerate(data)]
+    answer = handler.lambda_handler({"records": records}, None)
+    return [(each["recordId"], each["result"]) for each in answer["records"]]
+
+
+def test_c15_the_function_tells_where_the_densest_new_stand_is(capsys):
+    spots = [{"density": 2.0, "minValues": [-74.0, 40.0], "maxValues": [-73.5, 41.0]}]
+    spots += [{"density": 1.0, "minValues": [0, 0], "maxValues": [1, 1]}]
+    pickup = {"event_ms": 7, "HOTSPOTS_RESULT": json.dumps({"hotspots": spots})}
+    none = pickup | {"HOTSPOTS_RESULT": result_json([])}
+    refused = [b"no JSON", b"[]", b"{}", json.dumps(none).encode()]
+    assert said(json.dumps(pickup).encode(), *refused) == [
+        ("0", "Ok"), *((str(n), "DeliveryFailed") for n in range(1, 5)),
+    ]  # fmt: skip
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line) == {"stand": {"since_ms": 7, "longitude": -73.75, "latitude": 40.5}}
 
 
 def test_the_maps_have_every_pickup_and_the_densest_hotspot_of_each_place(outputs):
