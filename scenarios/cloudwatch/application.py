@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.analytics.decision import ANOMALY, Decided, Decision
 from pipelines.analytics.destinations import ResultsToFunction, ResultsToKinesis
@@ -19,6 +18,7 @@ from pipelines.analytics.stages import BAD, LATE, ORDERED
 from pipelines.analytics.windows import Aggregate, Tumbling, Windowing
 from pipelines.firehose.invoke import Invoker
 from pipelines.kinesis import ReadFromKinesis
+from scenarios.destinations import Witnessed, rows_where
 from scenarios.observed import keep
 
 STREAM: Final = "cloudwatch"
@@ -26,8 +26,6 @@ SCORES: Final = "cloudwatch-scores"
 FUNCTION_ARN: Final = "arn:aws:lambda:us-east-1:000000000000:function:cloudwatch-alarm"
 APPLICATION_ARN: Final = "arn:aws:kinesisanalytics:us-east-1:000000000000:application/cloudwatch"
 
-CALLED: Final = "called"
-"""The function's answers, as they are kept: how many alarms each was for."""
 READ: Final = "read"
 """The pages that were read, as they are kept: how many records each had."""
 MINUTE_MS: Final = 60_000
@@ -62,17 +60,10 @@ def draw(pipeline: beam.Pipeline, until: Any, folder: Path, invoker: Callable[[s
     outputs = pages | "Score" >> ScorePages(LAYOUT, WINDOWING, SCORING, LATENESS, tells_of_order=True)
     keep(outputs, (RESULTS, LATE, BAD, ORDERED), folder)
     outputs[RESULTS] | "ToKinesis" >> ResultsToKinesis(SCORES)
-    alarms = outputs[RESULTS] | "Anomalies" >> beam.FlatMap(anomalies).with_output_types(pa.RecordBatch)
-    called = alarms | "ToFunction" >> ResultsToFunction(invoker(FUNCTION_ARN), APPLICATION_ARN)
-    keep({CALLED: called}, (CALLED,), folder)
+    alarms = outputs[RESULTS] | "Anomalies" >> beam.FlatMap(rows_where, ANOMALY).with_output_types(pa.RecordBatch)
+    alarms | "ToFunction" >> ResultsToFunction(Witnessed(invoker(FUNCTION_ARN), folder), APPLICATION_ARN)
 
 
 def len_of(page: pa.RecordBatch) -> int:
     """How many records a page has."""
     return int(page.num_rows)
-
-
-def anomalies(results: pa.RecordBatch) -> list[pa.RecordBatch]:
-    """Those of `results` that begin an anomaly."""
-    found = results.filter(pc.equal(results.column(ANOMALY), True))
-    return [found] if found.num_rows else []

@@ -10,25 +10,27 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
+from pipelines.analytics.decision import ANOMALY
 from pipelines.analytics.findings import Findings, ScoredSeries
+from pipelines.analytics.forests import ANOMALY_SCORE
 from pipelines.analytics.scoring import RESULTS
 from pipelines.analytics.stages import BAD, LATE, ORDERED
 from pipelines.firehose.invoke import Invoker
 from pipelines.firehose.ledger import Delivery
 from pipelines.lake.audit import audit
-from pipelines.lake.query import query
 from pipelines.runtime.aws import client
 from scenarios.cloudwatch import application, checks
 from scenarios.cloudwatch.found import findings
 from scenarios.cloudwatch.screen import screen
 from scenarios.cloudwatch.workload import Workload, make_workload
 from scenarios.declared import DeclaredScenario
+from scenarios.destinations import Answer, ask_table, function_problems, stream_problems
 from scenarios.observed import kept
 from scenarios.read_back import stream_records
 
 RAW, SCORES = "cloudwatch", "cloudwatch-scores"
-COLUMNS: Final = ("series", "window_start_ms", "records", "mean", "most", "anomaly_score", "anomaly")
-SQL: Final = f"SELECT {', '.join(COLUMNS)} FROM cloudwatch_db.scores"
+TABLE: Final = "cloudwatch_db.scores"
+COLUMNS: Final = ("series", "window_start_ms", "records", "mean", "most", ANOMALY_SCORE, ANOMALY)
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,7 @@ class Verdict:
         late: records that came too late.
         bad: records that are no values.
         dropped: records that came a second time.
-        equal: whether the table of scores holds, value for value, what the application gave.
-        scanned_bytes: what the query read, as Athena counts it (E9).
+        answer: of the table of scores.
         problems: sentences; none when all is well.
     """
 
@@ -51,9 +52,13 @@ class Verdict:
     late: int
     bad: int
     dropped: int
-    equal: bool
-    scanned_bytes: int
+    answer: Answer
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def equal(self) -> bool:
+        """Whether the table of scores holds what the application gave."""
+        return self.answer.equal
 
     def to_json(self) -> dict[str, Any]:
         rows = {
@@ -66,7 +71,7 @@ class Verdict:
             for panel in self.panels
         }
         counts = {"in_windows": self.in_windows, "late": self.late, "bad": self.bad, "dropped": self.dropped}
-        return {"sql": SQL, "series": rows, **counts, "equal": self.equal, "data_scanned_bytes": self.scanned_bytes}
+        return self.answer.to_json() | {"series": rows, **counts}
 
     def table(self) -> Table:
         """A line a series."""
@@ -79,8 +84,7 @@ class Verdict:
             elsewhere = sum(not detection.labelled for detection in panel.detections)
             numbers = (len(panel.windows), len(panel.labels), _hit(panel), elsewhere)
             table.add_row(panel.name, *(f"{number:,}" for number in numbers))
-        same = "equal to" if self.equal else "NOT EQUAL to"
-        table.caption = f"The table of scores is {same} the application's results; {self.scanned_bytes:,} bytes scanned"
+        table.caption = self.answer.text
         return table
 
 
@@ -132,22 +136,13 @@ class CloudWatch(DeclaredScenario):
             problems.append(
                 f"{bad:,} records count as no values, and {len(workload) - len(workload.values):,} are none"
             )
-        if deliveries[SCORES].account.delivered != len(results):
-            problems.append(
-                f"{deliveries[SCORES].account.delivered:,} results were delivered, and there are {len(results):,}"
-            )
-        alarms, answered = sum(row["anomaly"] for row in results), sum(kept(folder, application.CALLED))
-        if answered < alarms:
-            problems.append(f"the function said Ok to {answered:,} alarms, and there were {alarms:,}")
+        problems += stream_problems(SCORES, results)
+        problems += function_problems(folder, [row for row in results if row[ANOMALY]])
         objects = [written for delivery in deliveries.values() for written in delivery.objects]
         problems += audit(s3, objects, {written.bucket for written in objects})
-        answer = query(SQL)
-        ours = sorted(zip(*(answer.table.column(name).to_pylist() for name in COLUMNS), strict=True))
-        names = ("series", "window_start_ms", "records", "mean", "most", "ANOMALY_SCORE", "anomaly")
-        expected = sorted(tuple(row[name] for name in names) for row in results)
         panels = [panel for panel in findings(results).panels if isinstance(panel, ScoredSeries)]
         counts = (len(ordered), len(late), bad, dropped)
-        return Verdict(panels, *counts, ours == expected, answer.data_scanned_bytes, problems)
+        return Verdict(panels, *counts, ask_table(TABLE, COLUMNS, results), problems)
 
 
 def _hit(panel: ScoredSeries) -> int:

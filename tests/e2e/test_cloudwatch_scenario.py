@@ -51,7 +51,7 @@ class NoAlarms(CloudWatch):
     """The function is not called."""
     name = "no-alarms"
     def draw(self, pipeline, until, folder, invoker):
-        application.anomalies = lambda results: []
+        application.rows_where = lambda results, column: []
         super().draw(pipeline, until, folder, invoker)
 
 class ReadsTwice(CloudWatch):
@@ -119,7 +119,7 @@ def test_it_adds_up_and_finds_what_is_labelled(tmp_path: Path) -> None:
         ("loses-a-row", "records are in no output of the application"),
         ("other-scores", "scores"),
         ("short-windows", "by pandas"),
-        ("no-alarms", "the function said Ok to 0 alarms"),
+        ("no-alarms", "what the function said Ok to lacks"),
     ],
 )
 def test_what_is_broken_on_purpose_is_found(broken: Path, tmp_path: Path, scenario: str, said: str) -> None:

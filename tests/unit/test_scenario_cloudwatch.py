@@ -11,6 +11,7 @@ from scenarios.cloudwatch.application import WINDOW_MS
 from scenarios.cloudwatch.scenario import Verdict
 from scenarios.cloudwatch.screen import screen
 from scenarios.cloudwatch.workload import METRICS
+from scenarios.destinations import Answer
 
 BEGIN_MS = 1_397_088_000_000  # 2014-04-10
 FIRST, SECOND = METRICS[0], METRICS[4]
@@ -103,7 +104,8 @@ def test_what_was_read_beyond_what_was_put_was_dropped(pages, doubles, problems)
 
 
 def test_the_verdict_tells_what_was_late_and_what_was_dropped():
-    verdict = Verdict([], in_windows=32_929, late=25, bad=11, dropped=1_480, equal=True, scanned_bytes=1)
+    answer = Answer("SELECT 1", equal=True, scanned_bytes=1)
+    verdict = Verdict([], in_windows=32_929, late=25, bad=11, dropped=1_480, answer=answer)
     assert verdict.table().title == "32,929 records in windows + 25 late + 11 bad; 1,480 doubles dropped"
     told = verdict.to_json()
     assert {name: told[name] for name in ("in_windows", "late", "bad", "dropped")} == {
