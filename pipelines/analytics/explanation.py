@@ -10,9 +10,11 @@ import pyarrow as pa
 from pipelines.analytics.forest import RandomCutForest
 from pipelines.analytics.forests import ANOMALY_SCORE
 from pipelines.analytics.options import ForestOptions
-from pipelines.runtime.errors import InvalidDataError
+from pipelines.runtime.errors import ConfigurationError, InvalidDataError
 
 ANOMALY_EXPLANATION: Final = "ANOMALY_EXPLANATION"
+EXPLANATION_CHARACTERS: Final = 20_480
+"""ANOMALY_EXPLANATION is a VARCHAR of this length (C12)."""
 FIELDS: Final = (pa.field(ANOMALY_SCORE, pa.float64()), pa.field(ANOMALY_EXPLANATION, pa.string()))
 
 
@@ -60,6 +62,29 @@ def explanation(attributions: Sequence[Attribution], *, directionality: bool) ->
     return orjson.dumps(told).decode()
 
 
+def require_fit(columns: Sequence[str], *, directionality: bool) -> None:
+    """Refuses columns whose explanation would not always fit into its VARCHAR(20480) (C12).
+
+    A score is below 10, as it is at most log2(1 + subSampleSize): each number has six characters, so the names alone
+    decide. That of 30 columns has at most 6,031 characters where each name has 128, 9,871 where it has 256, and is too
+    long from 610 on.
+
+    Args:
+        columns: as the explanation names them.
+        directionality: whether it tells DIRECTION and STRENGTH.
+
+    Raises:
+        ConfigurationError: it would be longer.
+    """
+    longest = explanation([Attribution(name, 9.9999, 0.0) for name in columns], directionality=directionality)
+    if len(longest) > EXPLANATION_CHARACTERS:
+        message = (
+            f"{ANOMALY_EXPLANATION} names every column, which with these {len(columns):,} takes up to {len(longest):,} "
+            f"characters, and it has {EXPLANATION_CHARACTERS:,}"
+        )
+        raise ConfigurationError(message, "give the columns shorter names, or fewer columns to one forest")
+
+
 def driver(explained: str) -> tuple[str, str, float]:
     """The column that gave most to a score, its DIRECTION ("" where it is not told), and its ATTRIBUTION_SCORE."""
     columns = orjson.loads(explained)
@@ -75,9 +100,15 @@ class ExplainedForests:
 
     Args:
         options: of every forest; `columns` are columns of the results.
+
+    Raises:
+        ConfigurationError: the columns' names are too long for an explanation, see `require_fit`.
     """
 
     options: ForestOptions
+
+    def __post_init__(self) -> None:
+        require_fit(self.options.columns, directionality=self.options.with_directionality)
 
     def schema(self, results: pa.Schema) -> pa.Schema:
         for field in FIELDS:

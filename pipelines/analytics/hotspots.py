@@ -21,6 +21,7 @@ HOTSPOTS_RESULT: Final = "HOTSPOTS_RESULT"
 RESULT_CHARACTERS: Final = 10_000
 """HOTSPOTS_RESULT is a VARCHAR of this length."""
 
+_LONGEST_NUMBER: Final = len("-2.2250738585072014e-308,")
 _FIELD: Final = pa.field(HOTSPOTS_RESULT, pa.string(), nullable=False)
 _PARAMETERS: Final = {
     "windowSize": "window_size",
@@ -41,7 +42,8 @@ class HotspotOptions:
             minimumNumberOfPointsInAHotspot, DBSCAN's min_samples.
 
     Raises:
-        ConfigurationError: a value out of its range, or no column.
+        ConfigurationError: a value out of its range, no column, or so many that HOTSPOTS_RESULT may be too short for a
+            single hotspot.
     """
 
     columns: tuple[str, ...]
@@ -59,6 +61,13 @@ class HotspotOptions:
         if not self.columns or len(set(self.columns)) != len(self.columns):
             message = f"HOTSPOTS takes one or more numeric columns, each once, not {list(self.columns)}"
             raise ConfigurationError(message, "select them in the cursor")
+        longest = _LONGEST_NUMBER * (2 * len(self.columns) + 1) + len(result_json([Hotspot(0.0, (), ())]))
+        if longest > RESULT_CHARACTERS:
+            message = (
+                f"a hotspot of {len(self.columns):,} columns has up to {longest:,} characters, and {HOTSPOTS_RESULT} "
+                f"has {RESULT_CHARACTERS:,}"
+            )
+            raise ConfigurationError(message, "select fewer numeric columns in the cursor")
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any], columns: tuple[str, ...]) -> "HotspotOptions":
@@ -116,7 +125,10 @@ def _hotspot(members: np.ndarray, options: HotspotOptions) -> Hotspot:
 
 
 def result_json(found: list[Hotspot]) -> str:
-    """HOTSPOTS_RESULT; the least dense are left out where it would be longer than a VARCHAR(10000)."""
+    """HOTSPOTS_RESULT; the least dense of `found` are left out where it would be longer than a VARCHAR(10000) (C13).
+
+    One always fits: `HotspotOptions` sees to that.
+    """
     while True:
         text = orjson.dumps({"hotspots": [hotspot.to_json() for hotspot in found]}).decode()
         if len(text) <= RESULT_CHARACTERS or not found:

@@ -7,9 +7,18 @@ import re
 import pyarrow as pa
 import pytest
 
-from pipelines.analytics.explanation import Attribution, ExplainedForests, driver, explanation
+from pipelines.analytics.explanation import (
+    EXPLANATION_CHARACTERS,
+    Attribution,
+    ExplainedForest,
+    ExplainedForests,
+    driver,
+    explanation,
+)
+from pipelines.analytics.forest import RandomCutForest
 from pipelines.analytics.forests import Forests
 from pipelines.analytics.options import ForestOptions
+from pipelines.runtime.errors import ConfigurationError
 
 COLUMNS = ("Systolic", "Diastolic")
 OPTIONS = ForestOptions(COLUMNS, sub_sample_size=32, number_of_trees=30, with_directionality=True)
@@ -93,3 +102,43 @@ def test_c12_a_restored_forest_explains_the_same_to_the_last_bit():
 def test_no_results_have_the_columns_too():
     scored = ExplainedForests(OPTIONS).start("a").score(batch_of([]))
     assert scored.schema.names == [*COLUMNS, "ANOMALY_SCORE", "ANOMALY_EXPLANATION"]
+
+
+def longest_explanation(columns):
+    """Of a forest that scores as high as a forest can: equal records, and then one as far off as can be."""
+    options = ForestOptions(columns, sub_sample_size=1000, number_of_trees=5, with_directionality=True)
+    forest = RandomCutForest(options)
+    for _ in range(1_000):
+        forest.learn([1.0] * len(columns))
+    batch = pa.RecordBatch.from_arrays([pa.array([1e30])] * len(columns), names=list(columns))
+    scored = ExplainedForest(forest).score(batch)
+    return scored["ANOMALY_SCORE"][0].as_py(), scored["ANOMALY_EXPLANATION"][0].as_py()
+
+
+@pytest.mark.parametrize(("length", "at_most"), [(8, 2_431), (128, 6_031), (256, 9_871), (609, 20_461)])
+def test_c12_the_explanation_of_30_columns_fits_its_varchar(length, at_most):
+    columns = tuple(f"c{at:02}".ljust(length, "x") for at in range(30))
+    score, text = longest_explanation(columns)
+    assert 9 < score < 10  # at most log2(1 + subSampleSize)
+    assert len(text) == at_most <= EXPLANATION_CHARACTERS == 20_480
+
+
+@pytest.mark.parametrize(
+    ("columns", "characters"),
+    [
+        ([f"c{at:02}".ljust(610, "x") for at in range(30)], "20,491"),
+        (["\n" * 4_000, *(f"{at}" * 4_200 for at in range(3))], "20,893"),  # JSON has two characters for one
+    ],
+)
+def test_c12_columns_whose_explanation_could_be_too_long_are_refused_before_anything_runs(columns, characters):
+    with pytest.raises(ConfigurationError, match=f"takes up to {characters} characters, and it has 20,480") as error:
+        ExplainedForests(ForestOptions(tuple(columns), with_directionality=True))
+    assert "shorter names" in error.value.fix
+    ExplainedForests(ForestOptions(tuple(columns[1:]), with_directionality=True))
+
+
+def test_c12_without_direction_an_explanation_is_shorter():
+    columns = tuple(f"c{at:02}".ljust(640, "x") for at in range(30))
+    ExplainedForests(ForestOptions(columns))
+    with pytest.raises(ConfigurationError, match="ANOMALY_EXPLANATION"):
+        ExplainedForests(ForestOptions(columns, with_directionality=True))

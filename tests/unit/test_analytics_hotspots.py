@@ -177,6 +177,18 @@ def test_c13_a_result_fits_its_varchar_and_keeps_the_densest():
     assert result_json([]) == '{"hotspots":[]}'
 
 
+def test_c13_one_hotspot_of_as_many_columns_as_are_taken_fits_whatever_its_numbers():
+    columns = tuple(f"c{at}" for at in range(198))
+    HotspotOptions(columns, 100, 1.0, 2)
+    longest = -2.2250738585072014e-308
+    text = result_json([Hotspot(longest, (longest,) * 198, (longest,) * 198)] * 2)
+    assert len(text) <= RESULT_CHARACTERS
+    assert len(json.loads(text)["hotspots"]) == 1
+    with pytest.raises(ConfigurationError, match="a hotspot of 199 columns has up to 10,035 characters") as error:
+        HotspotOptions((*columns, "more"), 100, 1.0, 2)
+    assert "fewer" in error.value.fix
+
+
 def test_c13_what_is_no_point_lies_in_no_hotspot_and_is_in_the_way_of_none():
     options = HotspotOptions(("x", "y"), window_size=100, scan_radius=1.0, minimum_points=3)
     points = [(1.0, 1.0), (1.1, 1.0), (1.0, 1.1)]

@@ -190,3 +190,31 @@ def test_code_that_nests_too_deeply_is_refused():
 
 def test_mod_of_doubles_is_the_rest():
     assert [expression._modulo(5.5, 2), expression._modulo(7.0, 2), expression._modulo(-7, 2)] == [1.5, 1.0, -1]
+
+
+def names_of(count, length):
+    """A select list of so many numbers, each with a name of its own of so many characters."""
+    return ", ".join(f'price AS "{f"c{at:03}".ljust(length, "x")}"' for at in range(count))
+
+
+def test_c12_columns_whose_explanation_could_be_too_long_are_refused_by_their_names_in_sql():
+    def select(length):
+        cursor = f"CURSOR(SELECT STREAM {names_of(30, length)} {SOURCE})"
+        return (
+            f"SELECT STREAM anomaly_score FROM\n"
+            f"TABLE(RANDOM_CUT_FOREST_WITH_EXPLANATION({cursor}, 100, 256, 100000, 1, TRUE))"
+        )
+
+    said = refused_query(select(610))
+    assert "Line 4: ANOMALY_EXPLANATION" in said
+    assert "up to 20,491 characters, and it has 20,480" in said
+    plan(f'{OUT}CREATE OR REPLACE PUMP "P" AS INSERT INTO "OUT"\n{select(609)}', FIELDS)
+
+
+def test_c13_columns_of_which_one_hotspot_could_be_too_long_are_refused_in_sql():
+    def select(count):
+        cursor = f"CURSOR(SELECT STREAM {names_of(count, 4)} {SOURCE})"
+        return f'SELECT STREAM "c000" FROM\nTABLE(HOTSPOTS({cursor}, 100, 0.5, 5))'
+
+    assert "Line 4: a hotspot of 199 columns" in refused_query(select(199))
+    plan(f'{OUT}CREATE OR REPLACE PUMP "P" AS INSERT INTO "OUT"\n{select(198)}', FIELDS)

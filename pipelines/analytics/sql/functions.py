@@ -6,9 +6,9 @@ from typing import Any, Final
 import pyarrow as pa
 from sqlglot import exp
 
-from pipelines.analytics.explanation import ANOMALY_EXPLANATION, ExplainedForests
+from pipelines.analytics.explanation import ANOMALY_EXPLANATION, EXPLANATION_CHARACTERS, ExplainedForests, require_fit
 from pipelines.analytics.forests import ANOMALY_SCORE, Forests
-from pipelines.analytics.hotspots import HOTSPOTS_RESULT, HotspotOptions, Hotspots
+from pipelines.analytics.hotspots import HOTSPOTS_RESULT, RESULT_CHARACTERS, HotspotOptions, Hotspots
 from pipelines.analytics.options import ForestOptions
 from pipelines.analytics.sql import types
 from pipelines.analytics.sql.compile import BASE, Scope
@@ -35,8 +35,8 @@ _PARAMETERS: Final = {
 _SCORE: Final = Field(ANOMALY_SCORE, types.DOUBLE)
 _RESULTS: Final = {
     FOREST: (_SCORE,),
-    EXPLAINED: (_SCORE, Field(ANOMALY_EXPLANATION, SqlType("VARCHAR", Kind.TEXT, 20_480))),
-    HOTSPOTS: (Field(HOTSPOTS_RESULT, SqlType("VARCHAR", Kind.TEXT, 10_000)),),
+    EXPLAINED: (_SCORE, Field(ANOMALY_EXPLANATION, SqlType("VARCHAR", Kind.TEXT, EXPLANATION_CHARACTERS))),
+    HOTSPOTS: (Field(HOTSPOTS_RESULT, SqlType("VARCHAR", Kind.TEXT, RESULT_CHARACTERS)),),
 }
 """The columns behind those of the cursor (C11, C12, C13)."""
 
@@ -68,8 +68,11 @@ def plan_function(node: exp.Expr, select: Callable[[exp.Select], Query]) -> Quer
         raise wrong(inner, f"{name} takes {', '.join(_PARAMETERS[name])}.", f"leave {len(given)} parameters out")
     parameters = dict(zip(_PARAMETERS[name], map(_value, given), strict=False))
     labels = tuple(f"v{at}" for at in columns)
+    names = tuple(query.fields[at].name for at in columns)
     try:
         scoring = _scoring(name, parameters, labels)
+        if isinstance(scoring, ExplainedForests):  # its columns get their own names behind it
+            require_fit(names, directionality=scoring.options.with_directionality)
     except ConfigurationError as error:
         raise wrong(inner, error.message, error.fix) from None
     scope = query.scope
@@ -81,7 +84,6 @@ def plan_function(node: exp.Expr, select: Callable[[exp.Select], Query]) -> Quer
     )
     fields = (*query.fields, *_RESULTS[name])
     count = len(scope.inputs)
-    names = tuple(query.fields[at].name for at in columns)
     kept: list[Expression] = [Column(len(BASE) + at) for at in range(len(query.fields))]
     kept.append(Column(count))
     if name == EXPLAINED:
