@@ -7,6 +7,8 @@ within the lateness.
 """
 
 import hashlib
+import itertools
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,11 +21,12 @@ from pipelines.analytics.rows import EVENT_MS, PLACE
 from pipelines.runtime.errors import ConfigurationError
 
 REMEMBERED: Final = 1_024
-"""Of so many rows that were released last a double is known, and not taken for late."""
+"""Of so many rows that were released last a double is known, and not taken for late; and of so many that were late."""
 NOTHING_RELEASED: Final = -1
 """The mark of a series that has released nothing: no row is late."""
 
 _DIGEST_BYTES: Final = 12
+_COUNT: Final = struct.Struct(">I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,30 +75,46 @@ def late_schema(rows: pa.Schema) -> pa.Schema:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What became of rows that came: `waiting` are to be added to those that wait, `late` came too late."""
+    """What became of rows that came: `waiting` are to be added to those that wait, `late` came too late.
+
+    `digests` are those of `late`, for `Released.told`.
+    """
 
     waiting: pa.RecordBatch
     late: pa.RecordBatch
     doubles: int
+    digests: bytes = b""
 
 
 @dataclass(slots=True)
 class Released:
-    """What a series has released: up to where, and the rows released last, by digests of their places."""
+    """What a series has released: up to where, and the rows released last, by digests of their places.
+
+    It also knows those that came too late last, so that one that comes twice is told of once.
+    """
 
     mark_ms: int = NOTHING_RELEASED
     _known: dict[bytes, None] = field(default_factory=dict)
+    _told: dict[bytes, None] = field(default_factory=dict)
 
     def arrive(self, rows: pa.RecordBatch) -> Arrival:
-        """Parts `rows` that have come: late is what lies before the mark, unless it is a double of a released row."""
+        """Parts `rows` that have come: late is what lies before the mark, and is no double of what it knows."""
         times = rows.column(EVENT_MS).to_numpy()
         is_late = times < self.mark_ms
         if not is_late.any():
             return Arrival(rows, rows.slice(0, 0), 0)
-        late = rows.filter(pa.array(is_late))
-        is_new = [digest not in self._known for digest in _digests(late)]
+        late, doubles = without_doubles(rows.filter(pa.array(is_late)))
+        digests = list(_digests(late))
+        is_new = [digest not in self._known and digest not in self._told for digest in digests]
         kept = late if all(is_new) else late.filter(pa.array(is_new))
-        return Arrival(rows.filter(pa.array(~is_late)), with_late(kept, self.mark_ms), is_new.count(False))
+        new = b"".join(digest for digest, taken in zip(digests, is_new, strict=True) if taken)
+        self.told(new)
+        doubles += is_new.count(False)
+        return Arrival(rows.filter(pa.array(~is_late)), with_late(kept, self.mark_ms), doubles, new)
+
+    def told(self, digests: bytes) -> None:
+        """The rows with these digests came too late, and were told of."""
+        _remember(self._told, _parted(digests))
 
     def release(self, waiting: Iterable[pa.RecordBatch], mark_ms: int) -> tuple[pa.RecordBatch, pa.RecordBatch, int]:
         """(the rows of `waiting` before `mark_ms` in order, the rest, doubles that were left out).
@@ -107,21 +126,19 @@ class Released:
         is_due = everything.column(EVENT_MS).to_numpy() < mark_ms
         due = in_order(everything.filter(pa.array(is_due)))
         self.mark_ms = max(self.mark_ms, mark_ms)
-        for digest in _digests(due.slice(max(0, due.num_rows - REMEMBERED))):
-            self._known[digest] = None
-        for digest in list(self._known)[: max(0, len(self._known) - REMEMBERED)]:
-            del self._known[digest]
+        _remember(self._known, _digests(due.slice(max(0, due.num_rows - REMEMBERED))))
         return due, everything.filter(pa.array(~is_due)), doubles
 
     def pack(self) -> bytes:
         """All of it but the mark, which is kept beside."""
-        return b"".join(self._known)
+        return _COUNT.pack(len(self._known)) + b"".join((*self._known, *self._told))
 
     @classmethod
     def unpack(cls, mark_ms: int, packed: bytes) -> "Released":
         """The inverse of `pack`."""
-        digests = (packed[at : at + _DIGEST_BYTES] for at in range(0, len(packed), _DIGEST_BYTES))
-        return cls(mark_ms, dict.fromkeys(digests))
+        (known,) = _COUNT.unpack_from(packed)
+        digests = list(_parted(packed[_COUNT.size :]))
+        return cls(mark_ms, dict.fromkeys(digests[:known]), dict.fromkeys(digests[known:]))
 
 
 def in_order(rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -163,6 +180,18 @@ def oldest_ms(batches: Iterable[pa.RecordBatch]) -> int | None:
     """The smallest event time in `batches`; None when they have no rows."""
     found = [int(np.min(batch.column(EVENT_MS).to_numpy())) for batch in batches if batch.num_rows]
     return min(found, default=None)
+
+
+def _remember(memory: dict[bytes, None], digests: Iterable[bytes]) -> None:
+    """Adds `digests` to `memory`, of which the oldest are forgotten."""
+    for digest in digests:
+        memory[digest] = None
+    for digest in list(itertools.islice(memory, max(0, len(memory) - REMEMBERED))):
+        del memory[digest]
+
+
+def _parted(digests: bytes) -> Iterator[bytes]:
+    return (digests[at : at + _DIGEST_BYTES] for at in range(0, len(digests), _DIGEST_BYTES))
 
 
 def _digests(rows: pa.RecordBatch) -> Iterator[bytes]:

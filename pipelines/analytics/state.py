@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.analytics import open_windows
+from pipelines.analytics.journal import Entry
 from pipelines.analytics.open_windows import Windows
 from pipelines.analytics.order import Released
 from pipelines.analytics.rows import EVENT_MS
@@ -72,14 +73,12 @@ class SeriesState:
         released: up to where, and what.
         windows: the open ones.
         scorer: has had the results so far.
-        held: what the Beam side keeps with it.
     """
 
     released: Released
     windows: Windows
     scorer: Scorer
     waiting: list[pa.RecordBatch] = field(default_factory=list)
-    held: object = None
 
     @classmethod
     def new(cls, series: str, windowing: Windowing, scoring: Scoring) -> "SeriesState":
@@ -95,6 +94,14 @@ class SeriesState:
         self.released.mark_ms = max(self.released.mark_ms, mark_ms)
         results = self.windows.feed(series, rows, mark_ms)
         return Step(rows, self.scorer.score(results) if results.num_rows else None, doubles)
+
+    def replay(self, series: str, entry: Entry) -> None:
+        """Does again what a step did of which `entry` is written down."""
+        if entry.late:
+            self.released.told(entry.late)
+        else:
+            self.waiting = [entry.rows] if entry.rows is not None else []
+            self.advance(series, entry.mark_ms)
 
     def early(self, series: str, rows: pa.RecordBatch) -> pa.RecordBatch:
         """What the windows that `rows` are in would hold if nothing followed of what is here; nothing changes."""

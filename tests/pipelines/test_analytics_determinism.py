@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams_of_rows import Script, Seen, rows, run_on, scored
 
-from pipelines.analytics import stages
+from pipelines.analytics import journal, stages
 from pipelines.analytics.forests import Forests
 from pipelines.analytics.options import ForestOptions
 from pipelines.analytics.order import Lateness
@@ -100,7 +100,7 @@ def test_scores_are_the_same_bits_when_every_bundle_is_a_restart(runner, rows, t
     restored = []
     recall = stages.SeriesFn._recall
     monkeypatch.setattr(stages, "LIVE_SERIES", 0)
-    monkeypatch.setattr(stages, "SNAPSHOT_ROWS", rows)
+    monkeypatch.setattr(journal, "LONGEST_ROWS", rows)
     monkeypatch.setattr(
         stages.SeriesFn, "_recall", lambda self, *given: restored.append(given[0]) or recall(self, *given)
     )
@@ -126,7 +126,7 @@ def test_a_series_is_written_down_once_a_bundle_at_most_and_then_only_for_so_man
 ):
     packed, advanced = [], []
     pack, advance = SeriesState.pack, SeriesState.advance
-    monkeypatch.setattr(stages, "SNAPSHOT_ROWS", rows)
+    monkeypatch.setattr(journal, "LONGEST_ROWS", rows)
     monkeypatch.setattr(SeriesState, "pack", lambda self: packed.append(1) or pack(self))
     monkeypatch.setattr(SeriesState, "advance", lambda self, *given: advanced.append(1) or advance(self, *given))
     seen = Seen(tmp_path)

@@ -97,7 +97,22 @@ def test_so_many_rows_are_remembered_and_no_more():
     # 1,024 of the first two bunches are known: not numbers 0 to 2.
     assert [row["sequence_number"] for row in came.late.to_pylist()] == ["0", "2"]
     assert came.doubles == 2
-    assert len(series.pack()) == REMEMBERED * 12
+    assert len(series.pack()) == 4 + (REMEMBERED + 2) * 12  # two late ones are remembered besides
+
+
+def test_a_late_row_that_comes_twice_is_told_of_once_also_by_who_restores_the_series():
+    series = Released()
+    series.release([rows((5, "a", 1, 0))], 10)
+    first = series.arrive(rows((3, "a", 2, 0), (3, "a", 2, 0), (4, "a", 3, 0)))
+    assert [row["sequence_number"] for row in first.late.to_pylist()] == ["2", "3"]
+    assert first.doubles == 1
+    restored = Released.unpack(10, series.pack())
+    journalled = Released(10)
+    journalled.told(first.digests)
+    for one in (series, restored, journalled):
+        again = one.arrive(rows((4, "a", 3, 0), (3, "a", 4, 0), (3, "a", 2, 0)))
+        assert [row["sequence_number"] for row in again.late.to_pylist()] == ["4"]
+        assert again.doubles == 2
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**5), st.integers(1, 10**5))

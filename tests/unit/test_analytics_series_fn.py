@@ -13,14 +13,15 @@ from apache_beam.utils.timestamp import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.analytics import stages
+from pipelines.analytics import journal, stages
 from pipelines.analytics.forests import Forests
 from pipelines.analytics.options import ForestOptions
 from pipelines.analytics.order import Lateness
 from pipelines.analytics.rows import rows_schema
+from pipelines.analytics.series import SeriesForests
 from pipelines.analytics.stages import SeriesFn
 from pipelines.analytics.state import SeriesState
-from pipelines.analytics.windows import Aggregate, Tumbling, Windowing
+from pipelines.analytics.windows import Aggregate, Tumbling, Windowing, each_row
 
 WINDOWING = Windowing(Tumbling(10), (Aggregate("SUM", "value"),))
 FORESTS = Forests(ForestOptions(("value",), number_of_trees=5, sub_sample_size=10, time_decay=100))
@@ -31,7 +32,7 @@ class Cell:
 
     def __init__(self, spec):
         self._coder = spec.coder
-        self._committed = []
+        self.committed = []
         self.abort()
 
     def read(self):
@@ -50,11 +51,11 @@ class Cell:
         return iter(self._values)
 
     def commit(self):
-        self._committed = [self._coder.encode(value) for value in self._values]
+        self.committed = [self._coder.encode(value) for value in self._values]
         self.abort()
 
     def abort(self):
-        self._values = [self._coder.decode(encoded) for encoded in self._committed]
+        self._values = [self._coder.decode(encoded) for encoded in self.committed]
 
 
 class Bag(Cell):
@@ -79,17 +80,17 @@ class Timer:
 class Machine:
     """One series on a worker; a bundle is rows that come, or the timer that fires. `failing` says which are lost."""
 
-    def __init__(self, failing):
-        self._function = SeriesFn(Lateness(20, 5), WINDOWING, FORESTS, tells_of_order=True)
+    def __init__(self, failing, windowing=WINDOWING, scoring=FORESTS):
+        self._function = SeriesFn(Lateness(20, 5), windowing, scoring, tells_of_order=True)
         self._function.setup()
         self._bag, self._head = Bag(SeriesFn.WAITING), Cell(SeriesFn.HEAD)
-        self._series, self._since, self._timer = Cell(SeriesFn.SERIES), Bag(SeriesFn.SINCE), Timer()
+        self._snapshot, self._journal, self._timer = Cell(SeriesFn.SNAPSHOT), Bag(SeriesFn.JOURNAL), Timer()
         self._failing = failing
         self.out = []
         self.failures = 0
 
     def come(self, rows):
-        states = (self._bag, self._head, self._series, self._since, self._timer)
+        states = (self._bag, self._head, self._snapshot, self._journal, self._timer)
         self._bundle(lambda: self._function.process(("s", rows), *states))
 
     def watermark(self, ms):
@@ -98,7 +99,7 @@ class Machine:
 
             def fire(at_ms=at_ms):
                 self._timer.at_ms = None
-                states = (self._bag, self._head, self._series, self._since, self._timer)
+                states = (self._bag, self._head, self._snapshot, self._journal, self._timer)
                 return self._function.on_due("s", Timestamp(micros=at_ms * 1000), *states)
 
             self._bundle(fire)
@@ -107,19 +108,23 @@ class Machine:
         while True:
             output = list(work())
             fails = self._failing()
-            for state in (self._bag, self._head, self._series, self._since, self._timer):
+            for state in (self._bag, self._head, self._snapshot, self._journal, self._timer):
                 state.abort() if fails else state.commit()
             if not fails:
                 self.out += output
                 return
             self.failures += 1
 
+    def committed_bytes(self):
+        """Of what the series is between bundles, without the rows that wait."""
+        return sum(len(packed) for state in (self._head, self._snapshot, self._journal) for packed in state.committed)
+
     def rows(self, tag=None):
         found = [o.value if isinstance(o, TaggedOutput) else o for o in self.out if getattr(o, "tag", None) == tag]
         return [row for batch in found for row in batch.to_pylist()]
 
 
-def batch(times, begin):
+def batch(times, begin, value=lambda number: float(number % 17)):
     size = len(times)
     return pa.RecordBatch.from_arrays(
         [
@@ -128,23 +133,26 @@ def batch(times, begin):
             pa.array(["shard"] * size),
             pa.array([str(begin + n) for n in range(size)]),
             pa.array([0] * size, pa.int64()),
-            pa.array([float((begin + n) % 17) for n in range(size)], pa.float64()),
+            pa.array([value(begin + n) for n in range(size)], pa.float64()),
         ],
         schema=rows_schema(["value"]),
     )
 
 
 @pytest.fixture(autouse=True)
-def snapshot_rows(monkeypatch):
+def longest_rows(monkeypatch):
     """Is put back after each test."""
-    monkeypatch.setattr(stages, "SNAPSHOT_ROWS", stages.SNAPSHOT_ROWS)
+    monkeypatch.setattr(journal, "LONGEST_ROWS", journal.LONGEST_ROWS)
 
 
 def played(machine, seed):
-    chance = random.Random(seed)
+    chance, come = random.Random(seed), []
     for turn in range(20):
         times = [max(0, 15 * turn + chance.randint(-40, 20)) for _ in range(chance.randint(1, 8))]
-        machine.come(batch(times, 1000 * turn))
+        come.append(batch(times, 1000 * turn))
+        machine.come(come[-1])
+        if chance.random() < 0.3:
+            machine.come(chance.choice(come))  # again
         machine.watermark(15 * turn)
     machine.watermark(1 << 40)
     return machine
@@ -155,15 +163,17 @@ def played(machine, seed):
     seed=st.integers(0, 10**6),
     failures=st.integers(0, 10**6),
     share=st.sampled_from([0.2, 0.5, 0.8]),
-    snapshot_rows=st.sampled_from([1, 10, 10_000]),
+    longest_rows=st.sampled_from([1, 10, 10_000]),
 )
-def test_bundles_that_fail_and_are_processed_again_change_nothing(seed, failures, share, snapshot_rows):
+def test_bundles_that_fail_and_are_processed_again_change_nothing(seed, failures, share, longest_rows):
     whole = played(Machine(lambda: False), seed)
-    stages.SNAPSHOT_ROWS = snapshot_rows
+    journal.LONGEST_ROWS = longest_rows
     chance = random.Random(failures)
     again = played(Machine(lambda: chance.random() < share), seed)
     for tag in (None, stages.LATE, stages.ORDERED):
         assert again.rows(tag) == whole.rows(tag)
+    ended = [row["sequence_number"] for tag in (stages.LATE, stages.ORDERED) for row in again.rows(tag)]
+    assert len(set(ended)) == len(ended)  # what came twice is told of once
 
 
 def test_there_were_failures_scores_and_late_rows_in_that():
@@ -180,8 +190,30 @@ def test_there_were_failures_scores_and_late_rows_in_that():
 def test_what_is_kept_beside_the_state_makes_no_difference(live, rows, monkeypatch):
     whole = played(Machine(lambda: False), 3)
     monkeypatch.setattr(stages, "LIVE_SERIES", live)
-    monkeypatch.setattr(stages, "SNAPSHOT_ROWS", rows)
+    monkeypatch.setattr(journal, "LONGEST_ROWS", rows)
     assert played(Machine(lambda: False), 3).rows() == whole.rows()
+
+
+def noise(number):
+    return random.Random(number).gauss(0, 1)
+
+
+@pytest.mark.parametrize(
+    "scoring",
+    [SeriesForests(ForestOptions(("value",))), Forests(ForestOptions(("value",), shingle_size=8))],
+    ids=["series", "shingle-8"],
+)
+def test_a_series_has_1_2_mb_of_state_at_most_when_its_rows_come_one_by_one(scoring):
+    machine, sizes = Machine(lambda: False, each_row(["value"]), scoring), []
+    for number in range(0, 1_000, 100):
+        machine.come(batch(list(range(100 * number, 100 * (number + 100), 100)), number, noise))
+        machine.watermark(100 * (number + 100))
+    for number in range(1_000, 1_600):
+        machine.come(batch([100 * number], number, noise))
+        machine.watermark(100 * (number + 1))
+        sizes.append(machine.committed_bytes())
+    assert 600_000 < max(sizes) <= 1_200_000
+    assert len(set(sizes)) > 500  # the journal grew
 
 
 CONTINUED = """
