@@ -41,8 +41,8 @@ class RowFormat:
     """Where in a JSON record its series, its event time and its numbers are (C2).
 
     Attributes:
-        series: members whose values, joined with "/", name the series; each a text, a number or a truth value. Without
-            any, all records are one series, "".
+        series: members whose values name the series; each a text, a number or a truth value. Those of several are
+            joined with "/", and a "/" or "%" in one is %2F or %25. Without any, all records are one series, "".
         event_time: the member with the event time: ISO 8601 text, which without an offset is UTC, or a number of
             milliseconds since the epoch.
         values: the members with the numbers, which become float64 columns of their names. true is 1 (C4).
@@ -112,7 +112,7 @@ def parse_page(page: pa.RecordBatch, layout: RowFormat) -> tuple[pa.RecordBatch,
     for at, text in enumerate(data):
         try:
             record = _json_object(text)
-            name = "/".join(_series_part(record, part) for part in layout.series)
+            name = _series_name([_series_part(record, part) for part in layout.series])
             time_ms = event_ms(_member(record, layout.event_time), layout.event_time)
             row = [_number(_member(record, value), value) for value in layout.values]
         except _BadRowError as reason:
@@ -228,6 +228,12 @@ def _series_part(record: Mapping[str, Any], name: str) -> str:
         return str(value)
     message = f"{name} is {str(value)[:80]!r}, which names no series"
     raise _BadRowError(message)
+
+
+def _series_name(parts: Sequence[str]) -> str:
+    if len(parts) == 1:
+        return parts[0]
+    return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in parts)
 
 
 def _number(value: Any, name: str) -> float:

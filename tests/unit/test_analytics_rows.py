@@ -93,6 +93,20 @@ def test_members_are_found_in_objects_and_series_joined():
     assert (found["series"], found["detail.used"]) == ("db/2", 3.0)
 
 
+parts = st.text(st.sampled_from("ab/%25F"), max_size=4)
+
+
+@given(st.tuples(parts, parts), st.tuples(parts, parts))
+def test_records_that_differ_in_a_member_are_of_different_series(first, second):
+    layout = RowFormat(("host", "disk"), "at", ("value",))
+    names = [parsed({"host": one, "disk": two, "at": 5, "value": 3}, layout)["series"] for one, two in (first, second)]
+    assert (names[0] == names[1]) == (first == second)
+
+
+def test_a_member_that_alone_names_the_series_stays_as_it_is():
+    assert parsed({"name": "a/b%", "at": 5, "value": 3})["series"] == "a/b%"
+
+
 def test_without_members_all_records_are_one_series():
     assert parsed({"at": 5, "value": 3}, RowFormat((), "at", ("value",)))["series"] == ""
 
