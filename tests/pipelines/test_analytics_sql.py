@@ -267,6 +267,26 @@ def test_c7_what_cannot_be_processed_is_a_row_of_the_error_stream(runner, tmp_pa
     assert json.loads(bytes.fromhex(errors[3]["DATA_ROW"]))[4:] == [None, "A", 0.0]
 
 
+def test_c7_the_largest_bigint_is_exact_and_one_more_is_a_row_of_the_error_stream(runner, tmp_path):
+    code = stream("OUT", "n BIGINT") + pump(
+        "OUT", """SELECT STREAM CAST(ticker AS BIGINT) FROM "SOURCE_SQL_STREAM_001" """, "EXACT"
+    )
+    texts = ["9223372036854775807", "9223372036854775808", "-9223372036854775808", "9007199254740993", "1e400"]
+    records = [(at(f"11:00:0{second}"), {"TICKER": text}) for second, text in enumerate(texts)]
+    found = Application({"TICKER": "VARCHAR(20)"}, code).run(runner, tmp_path, records)
+    assert [row["N"] for row in found["OUT"]] == [2**63 - 1, -(2**63), 2**53 + 1]
+    errors = sorted(found["error_stream"], key=lambda row: row["DATA_ROWTIME"])
+    assert [(row["ERROR_NAME"], row["MESSAGE"], row["PUMP_NAME"]) for row in errors] == [
+        ("COERCION", f"'{text}' does not fit into BIGINT", "EXACT") for text in (texts[1], texts[4])
+    ]
+    constant = stream("OUT", "n BIGINT") + pump(
+        "OUT", """SELECT STREAM CAST('9223372036854775807' AS BIGINT) FROM "SOURCE_SQL_STREAM_001" """
+    )
+    (tmp_path / "constant").mkdir()
+    told = Application({"TICKER": "VARCHAR(20)"}, constant).run(runner, tmp_path / "constant", records[:1])
+    assert told == {"OUT": [{"ROWTIME": told["OUT"][0]["ROWTIME"], "N": 2**63 - 1}]}
+
+
 def test_a_window_without_rowtime_goes_by_the_time_of_its_column(runner, tmp_path):
     code = DESTINATION + TUMBLING.format(window="STEP(EVENT_TIME BY INTERVAL '1' MINUTE)").replace(
         "FLOOR(EVENT_TIME TO MINUTE), TICKER, COUNT", "STEP(EVENT_TIME BY INTERVAL '1' MINUTE), TICKER, COUNT"

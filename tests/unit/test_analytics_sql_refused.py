@@ -25,6 +25,10 @@ def refused(code):
     return str(error.value)
 
 
+def taken(select):
+    return plan(f'{OUT}CREATE OR REPLACE PUMP "P" AS INSERT INTO "OUT"\n{select}', FIELDS)
+
+
 def refused_query(select):
     return refused(f'{OUT}CREATE OR REPLACE PUMP "P" AS INSERT INTO "OUT"\n{select}')
 
@@ -208,7 +212,7 @@ def test_c12_columns_whose_explanation_could_be_too_long_are_refused_by_their_na
     said = refused_query(select(610))
     assert "Line 4: ANOMALY_EXPLANATION" in said
     assert "up to 20,491 characters, and it has 20,480" in said
-    plan(f'{OUT}CREATE OR REPLACE PUMP "P" AS INSERT INTO "OUT"\n{select(609)}', FIELDS)
+    taken(select(609))
 
 
 def test_c13_columns_of_which_one_hotspot_could_be_too_long_are_refused_in_sql():
@@ -217,4 +221,80 @@ def test_c13_columns_of_which_one_hotspot_could_be_too_long_are_refused_in_sql()
         return f'SELECT STREAM "c000" FROM\nTABLE(HOTSPOTS({cursor}, 100, 0.5, 5))'
 
     assert "Line 4: a hotspot of 199 columns" in refused_query(select(199))
-    plan(f'{OUT}CREATE OR REPLACE PUMP "P" AS INSERT INTO "OUT"\n{select(198)}', FIELDS)
+    taken(select(198))
+
+
+WINDOWS = {
+    "tumbling": f'SELECT STREAM COUNT(*)\n{SOURCE} GROUP BY\nSTEP("SOURCE_SQL_STREAM_001".ROWTIME BY {{}})',
+    "stagger": f"SELECT STREAM COUNT(*)\n{SOURCE}\nWINDOWED BY STAGGER (PARTITION BY ticker RANGE {{}})",
+    "sliding": f"SELECT STREAM\nAVG(price) OVER (PARTITION BY ticker\nRANGE {{}} PRECEDING) {SOURCE}",
+    "named": f"SELECT STREAM AVG(price) OVER w {SOURCE}\nWINDOW w AS (\nRANGE {{}} PRECEDING)",
+    "step": f"SELECT STREAM price {SOURCE}\nWHERE\nSTEP(at BY {{}}) = at",
+}
+
+
+@pytest.mark.parametrize("select", WINDOWS.values(), ids=WINDOWS)
+@pytest.mark.parametrize(
+    ("length", "what"),
+    [
+        ("INTERVAL '0' SECOND", "an interval of 0 SECOND is no length of a window"),
+        ("INTERVAL '0.0009' SECOND", "an interval of 0.0009 SECOND is no length"),
+        ("INTERVAL '-5' SECOND", "an interval of -5 SECOND is no length"),
+        ("INTERVAL '1e400' SECOND", "this is no SQL that is known here at 'SECOND'"),
+        ("INTERVAL '1e300' MINUTE", "this is no SQL that is known here at 'MINUTE'"),
+        (f"INTERVAL '1{'0' * 400}' SECOND", f"an interval of 1{'0' * 39} SECOND is no length"),
+        (f"INTERVAL '-1{'0' * 400}' DAY", f"an interval of -1{'0' * 38} DAY is no length"),
+        ("INTERVAL '3000000' DAY", "an interval of 3000000 DAY is no length"),
+        ("INTERVAL 'inf' SECOND", "an interval has a number and a unit"),
+        ("INTERVAL 'nan' HOUR", "an interval has a number and a unit"),
+        ("INTERVAL '1_0' SECOND", "an interval has a number and a unit"),
+        ("INTERVAL '' SECOND", "an interval has a number and a unit"),
+        ("INTERVAL '5' MONTH", "an interval has a number and a unit"),
+    ],
+)
+def test_c8_c9_c10_an_interval_that_is_no_length_is_refused_in_every_window(select, length, what):
+    said = refused_query(select.format(length))
+    assert said.startswith("Line 5: ")
+    assert what in said
+    taken(select.format("INTERVAL '5' SECOND"))
+
+
+def test_c10_a_window_of_more_rows_than_can_be_counted_is_refused():
+    select = f"SELECT STREAM AVG(price) OVER (ROWS {{}} PRECEDING) {SOURCE}"
+    assert "a window of 2147483648 rows is none" in refused_query(select.format(2**31))
+    assert "a window of 9999999" in refused_query(select.format("9" * 5_000))
+    taken(select.format(2**31 - 1))
+
+
+@pytest.mark.parametrize(
+    ("number", "what"),
+    [
+        ("9223372036854775808", "Line 3: 9223372036854775808 does not fit into BIGINT"),
+        ("9" * 5_000, f"Line 3: {'9' * 40} does not fit into BIGINT"),
+        ("-9223372036854775809", "Line 3: -9223372036854775809 does not fit into BIGINT"),
+        ("1e400", "Line 3: 1e400 does not fit into DOUBLE"),
+        ("-1e400", "Line 3: 1e400 does not fit into DOUBLE"),
+    ],
+)
+def test_a_number_that_no_type_holds_is_refused(number, what):
+    assert what in refused_query(f"SELECT STREAM {number} {SOURCE}")
+
+
+def test_c11_a_parameter_of_thousands_of_digits_is_out_of_its_range():
+    call = f"TABLE(RANDOM_CUT_FOREST(CURSOR(SELECT STREAM price {SOURCE}), {'9' * 5_000}))"
+    assert "numberOfTrees must be a whole number from 1 to 1000" in refused_query(f"SELECT STREAM * FROM {call}")
+
+
+def test_a_size_of_thousands_of_digits_is_refused():
+    said = refused(f'CREATE OR REPLACE STREAM "OUT" (a VARCHAR({"9" * 5_000}));')
+    assert "is no number of nine digits or fewer" in said
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63), 0, -1])
+def test_the_least_and_the_largest_bigint_can_be_written(number):
+    out = 'CREATE OR REPLACE STREAM "OUT" (a BIGINT);\n'
+    pump = f'CREATE OR REPLACE PUMP "P" AS INSERT INTO "OUT"\nSELECT STREAM {number} {SOURCE}'
+    first, last = plan(f"{out}{pump}", FIELDS).pumps[0].stages
+    ((_, written),) = first.outputs
+    ((_, inserted),) = last.outputs
+    assert inserted.of([None] * 4 + [written.of([None] * 8)]) == number

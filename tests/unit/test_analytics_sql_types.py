@@ -84,3 +84,54 @@ def test_a_timestamp_is_told_as_it_is_read(ms):
 def test_a_number_that_fits_stays_as_it_is(value, kind):
     assert math.copysign(1, of(kind).cast(value)) == math.copysign(1, value)
     assert of(kind).cast(value) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("9223372036854775807", 2**63 - 1),
+        ("-9223372036854775808", -(2**63)),
+        ("9223372036854775806.9", 2**63 - 2),
+        ("-9223372036854775808.9", -(2**63)),
+        (" +9007199254740993 ", 2**53 + 1),
+        ("9.007199254740993e15", 2**53 + 1),
+        (".9", 0),
+        ("0.99999999999999999999", 0),
+        ("1e-99999999999999999999", 0),
+        ("0e99999999999999999999", 0),
+    ],
+)
+def test_c4_a_text_becomes_a_bigint_without_a_float_in_between(text, value):
+    found = of("BIGINT").cast(text)
+    assert (found, type(found)) == (value, int)
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_c4_every_bigint_is_exact_from_text_and_from_json(number):
+    assert of("BIGINT").cast(str(number)) == of("BIGINT").of_json(number) == number
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9223372036854775808",
+        "-9223372036854775809",
+        "1e400",
+        "1e999999999",
+        "-1e400",
+        "NaN",
+        "inf",
+        "1_000",
+        "0x10",
+        "",
+    ],
+)
+def test_c7_a_text_that_is_no_bigint_does_not_fit(text):
+    with pytest.raises(CoercionError, match="does not fit into BIGINT"):
+        of("BIGINT").cast(text)
+
+
+@pytest.mark.parametrize("text", ["1e400", "inf", "NaN", "1_000.5", "1e", ".", "9" * 40_000 + "x"])
+def test_c7_a_text_that_is_no_finite_number_is_no_double(text):
+    with pytest.raises(CoercionError, match="does not fit into DOUBLE"):
+        of("DOUBLE").cast(text)

@@ -1,5 +1,6 @@
 """A parsed expression, with its columns found and its types checked, as one that has a value for a row. Pure."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,6 +15,10 @@ from pipelines.analytics.sql.refusals import unsupported, unsupported_node, wron
 from pipelines.analytics.sql.types import Kind, SqlType, sql_type
 from pipelines.runtime.errors import ConfigurationError
 
+LONGEST_MS: Final = 8_000 * 366 * 86_400_000
+"""Of an interval: times are from 1970 to 9999."""
+_MOST_DIGITS: Final = 40
+"""A number with more does not fit either, and Python refuses to read thousands."""
 BASE: Final = ("event_ms", "series", "shard_id", "sequence_number")
 """Columns of a batch of an in-application stream that stand before those of SQL, where an expression finds them."""
 PSEUDO: Final = {
@@ -151,6 +156,8 @@ def _compiled(node: exp.Expr, scope: Scope, special: Special) -> Typed:  # noqa:
         case exp.Coalesce():
             every = [inner(child) for child in (node.this, *node.expressions)]
             return Typed(Logic("COALESCE", tuple(each.value for each in every)), _common(node, every))
+        case exp.Neg() if isinstance(node.this, exp.Literal) and not node.this.is_string:
+            return _literal(node.this, sign=-1)  # the least BIGINT has no positive one
         case exp.Neg() | exp.Abs():
             value = inner(node.this)
             _expect(node, value, value.type.kind.is_numeric, "a number")
@@ -203,27 +210,36 @@ def interval_ms(node: exp.Expr | None) -> int:
     """The milliseconds of INTERVAL '60' SECOND and the like.
 
     Raises:
-        ConfigurationError: it is none, or of months or years, which have no length.
+        ConfigurationError: it is none, not above 0, longer than time is here, or of months or years, which have no
+            length.
     """
     if isinstance(node, exp.Interval) and isinstance(node.args.get("unit"), exp.Var):
         unit, text = node.args["unit"].name.upper(), node.this.name
         if unit in UNITS_MS:
             try:
-                found = float(text) * UNITS_MS[unit]
+                found = types.number_of_text(text) * UNITS_MS[unit]
             except ValueError:
-                found = 0
-            if found >= 1:
+                found = math.nan
+            if 1 <= found <= LONGEST_MS:
                 return round(found)
+            if not math.isnan(found):
+                message = f"an interval of {text[:40]} {unit} is no length of a window."
+                raise wrong(node, message, "write one of a millisecond or more, and of fewer than 8,000 years")
     raise wrong(node, "an interval has a number and a unit.", "write e.g. INTERVAL '60' SECOND, MINUTE, HOUR or DAY")
 
 
-def _literal(node: exp.Literal) -> Typed:
+def _literal(node: exp.Literal, sign: int = 1) -> Typed:
     if node.is_string:
         return Typed(Constant(node.this), types.VARCHAR)
     if node.this.isdigit():
-        whole = int(node.this)
-        return Typed(Constant(whole), types.INTEGER if whole < 1 << 31 else types.BIGINT)
-    return Typed(Constant(float(node.this)), types.DOUBLE)
+        whole = sign * int(node.this[:_MOST_DIGITS])
+        if not -(1 << 63) <= whole < 1 << 63:
+            raise wrong(node, f"{whole} does not fit into BIGINT.", "write it with a point, as a DOUBLE")
+        return Typed(Constant(whole), types.INTEGER if -(1 << 31) <= whole < 1 << 31 else types.BIGINT)
+    real = sign * float(node.this)
+    if not math.isfinite(real):
+        raise wrong(node, f"{node.this} does not fit into DOUBLE.", "write a number below 1.8E308")
+    return Typed(Constant(real), types.DOUBLE)
 
 
 def _logic(name: str, *values: Expression) -> Typed:

@@ -32,6 +32,8 @@ _PARAMETERS: Final = {
     HOTSPOTS: ("windowSize", "scanRadius", "minimumNumberOfPointsInAHotspot"),
 }
 """What stands behind the cursor, in this order."""
+_DIGITS: Final = 20
+"""A whole number of so many is out of every parameter's range."""
 _SCORE: Final = Field(ANOMALY_SCORE, types.DOUBLE)
 _RESULTS: Final = {
     FOREST: (_SCORE,),
@@ -109,7 +111,7 @@ def _value(node: exp.Expr) -> Any:
     if isinstance(node, exp.Boolean):
         return bool(node.this)
     if isinstance(node, exp.Literal) and not node.is_string:
-        return int(node.this) if node.this.isdigit() else float(node.this)
+        return int(node.this) if node.this.isdigit() and len(node.this) < _DIGITS else float(node.this)
     if isinstance(node, exp.Cast) and isinstance(node.this, exp.Literal):
         return _value(node.this)
     raise wrong(node, f"a parameter of a function is a number or TRUE, not `{node.sql()}`.", "write the number out")

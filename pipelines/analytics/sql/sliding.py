@@ -1,6 +1,7 @@
 """Aggregates OVER a window that slides (C10), as steps and a window. Pure."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from sqlglot import exp
 
@@ -25,6 +26,8 @@ from pipelines.analytics.windows import Sliding, SlidingRows, Windowing
 
 Frame = tuple[tuple[Expression, ...], Sliding | SlidingRows]
 """What OVER names: the values by which rows are parted, and the window."""
+
+_MOST_ROWS: Final = (1 << 31) - 1
 
 
 def over(node: exp.Select) -> Iterator[exp.Window]:
@@ -112,4 +115,7 @@ def _frame(node: exp.Window, known: dict[str, exp.Expr], scope: Scope) -> Frame:
         return partition, Sliding(interval_ms(start))
     if not (isinstance(start, exp.Literal) and start.this.isdigit()):
         raise unsupported(over, "A window without a length", fix)
-    return partition, SlidingRows(int(start.this))
+    rows = start.this[:20]  # Python refuses to read thousands of digits
+    if int(rows) > _MOST_ROWS:
+        raise wrong(over, f"a window of {rows} rows is none.", f"write ROWS {_MOST_ROWS} PRECEDING, or fewer")
+    return partition, SlidingRows(int(rows))

@@ -4,8 +4,10 @@ A TIMESTAMP is milliseconds since the epoch, UTC. A DECIMAL is a float64 that is
 """
 
 import math
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
@@ -48,6 +50,8 @@ _ARROW: Final = {
 }
 _TIMES: Final = (-62_135_596_800_000, 253_402_300_799_999)
 """The years 1 to 9999."""
+_NUMBER: Final = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+_SIZE_DIGITS: Final = 9
 _BITS: Final = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "BIGINT": 64}
 
 
@@ -95,13 +99,13 @@ class SqlType:
                     raise _no_fit(value, self)
                 return text
             case Kind.WHOLE:
-                whole = math.trunc(float(value)) if isinstance(value, str | float) else int(value)
+                whole = _whole_of_text(value) if isinstance(value, str) else math.trunc(value)
                 limit = 1 << (_BITS[self.name] - 1)
                 if not -limit <= whole < limit:
                     raise _no_fit(value, self)
-                return int(value) if isinstance(value, str) and value.lstrip("+-").isdigit() else whole
+                return whole
             case Kind.REAL:
-                real = float(value)
+                real = number_of_text(value) if isinstance(value, str) else float(value)
                 if not math.isfinite(real):
                     raise _no_fit(value, self)
                 if self.name == "DECIMAL":
@@ -171,10 +175,11 @@ def sql_type(described: exp.DataType, where: str) -> SqlType:
         names = ", ".join(dict.fromkeys(name for name, _ in _NAMES.values()))
         raise ConfigurationError(message, fix=f"use {names}")
     name, kind = found
-    if not all(parameter.name.isdecimal() for parameter in described.expressions):
-        message = f"The size of {described.sql()} of {where} is no number."
+    written = [parameter.name for parameter in described.expressions]
+    if not all(size.isdecimal() and len(size) <= _SIZE_DIGITS for size in written):
+        message = f"The size of {described.sql()} of {where} is no number of nine digits or fewer."
         raise ConfigurationError(message, fix=f"write {name}(n)")
-    sizes = [int(parameter.name) for parameter in described.expressions]
+    sizes = [int(size) for size in written]
     if name == "CHAR" and not sizes:
         sizes = [1]
     if kind is Kind.TEXT or name == "DECIMAL":
@@ -194,6 +199,27 @@ def type_of_text(text: str, where: str) -> SqlType:
         message = f"{text!r}, the type of {where}, is none."
         raise ConfigurationError(message, fix="write it as in SQL, e.g. VARCHAR(16) or DOUBLE") from None
     return sql_type(described, where)
+
+
+def number_of_text(text: str) -> float:
+    """The number that a text is, with blanks around it or not; infinite where it is too large.
+
+    Raises:
+        ValueError: it is none, as SQL writes numbers: NaN, Infinity and 1_000 are none.
+    """
+    if _NUMBER.fullmatch(text) is None:
+        message = f"{text[:80]!r} is no number"
+        raise ValueError(message)
+    return float(text)
+
+
+def _whole_of_text(text: str) -> int:
+    """As `number_of_text`, without what stands behind the point; exact, since a float64 has 53 bits."""
+    real = number_of_text(text)
+    if math.isinf(real):  # int would write it out, digit by digit
+        message = f"{text[:80]!r} is too large"
+        raise ValueError(message)
+    return int(Decimal(text)) if abs(real) >= 1 else 0  # Decimal takes not every exponent below 0
 
 
 def time_ms(text: str) -> int:
