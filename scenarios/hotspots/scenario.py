@@ -60,8 +60,8 @@ class Verdict:
     def table(self) -> Table:
         """The places in the order of their hours."""
         table = Table("Place", "Pickups", "In a hotspot", "Densest, a square degree", box=SIMPLE_HEAD)
-        filled = "Pickups at each place, from the filling of the window on"
-        table.title, table.title_justify = f"{filled}; {self.stands} are new stands", "left"
+        filled = "Pickups at each place once the window was filled"
+        table.title, table.title_justify = f"{filled}; {self.stands} new stands", "left"
         for column in table.columns[1:]:
             column.justify = "right"
         for line in self.lines:
@@ -74,9 +74,7 @@ class HotspotsScenario(DeclaredScenario):
     """Implements `pipelines.cli.plugins.Scenario`."""
 
     name = "hotspots"
-    summary = (
-        "Made-up taxi pickups at real places, disordered: HOTSPOTS tells where they cluster, map and function show it"
-    )
+    summary = "Made-up taxi pickups at real places, disordered: HOTSPOTS tells a stream, a table and a function where"
     delivery_streams = (DELIVERY_STREAM,)
     result_streams = (FOUND,)
     default_records = 4_000
