@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from pipelines.analytics import fold
 from pipelines.analytics.rows import EVENT_MS
 from pipelines.analytics.windows import (
     EARLY,
@@ -83,23 +84,25 @@ class _Open:
             start_ms,
             end_ms,
             len(numbers[0]),
-            [_sum(column) for column in numbers],
-            [float(column.min()) for column in numbers],
-            [float(column.max()) for column in numbers],
+            [fold.total(column) for column in numbers],
+            [fold.least(column) for column in numbers],
+            [fold.most(column) for column in numbers],
             [float(column[0]) for column in numbers],
             [float(column[-1]) for column in numbers],
         )
 
     def with_rows(self, end_ms: int, numbers: Sequence[np.ndarray]) -> "_Open":
         more = _Open.of(self.start_ms, end_ms, numbers)
-        totals = [_sum(np.concatenate([[total], column])) for total, column in zip(self.total, numbers, strict=True)]
+        totals = [
+            fold.total(np.concatenate([[so_far], column])) for so_far, column in zip(self.total, numbers, strict=True)
+        ]
         return _Open(
             self.start_ms,
             end_ms,
             self.records + more.records,
             totals,
-            list(map(min, self.least, more.least)),
-            list(map(max, self.most, more.most)),
+            [fold.least(pair) for pair in zip(self.least, more.least, strict=True)],
+            [fold.most(pair) for pair in zip(self.most, more.most, strict=True)],
             self.first,
             more.last,
         )
@@ -250,7 +253,8 @@ class _PerRow(Windows):
                 raise AssertionError(self.windowing.window)
         where = {name: column for name, column in zip(self.windowing.columns, numbers, strict=True)}
         values = [
-            _slid(aggregate.function, where[aggregate.column], begins, at) for aggregate in self.windowing.aggregates
+            fold.slid(aggregate.function, where[aggregate.column], begins, at)
+            for aggregate in self.windowing.aggregates
         ]
         return times, numbers, _Slid(times[at], starts, at - begins + 1, values)
 
@@ -275,29 +279,6 @@ class _Slid:
     starts: np.ndarray
     records: np.ndarray
     values: list[np.ndarray] = field(default_factory=list)
-
-
-def _slid(function: Function, column: np.ndarray, begins: np.ndarray, at: np.ndarray) -> np.ndarray:
-    match function:
-        case "COUNT":
-            return (at - begins + 1).astype(np.float64)
-        case "FIRST":
-            return column[begins]
-        case "LAST":
-            return column[at]
-    windows = (column[begin : end + 1] for begin, end in zip(begins, at, strict=True))
-    match function:
-        case "MIN":
-            return np.array([window.min() for window in windows], np.float64)
-        case "MAX":
-            return np.array([window.max() for window in windows], np.float64)
-    sums = np.array([_sum(window) for window in windows], np.float64)
-    return sums if function == "SUM" else sums / (at - begins + 1)
-
-
-def _sum(column: np.ndarray) -> float:
-    """One behind the other: the same to the last bit however the rows are cut into batches."""
-    return float(np.add.accumulate(column)[-1])
 
 
 def _results(windowing: Windowing, series: str, windows: Sequence[_Open], pane: str) -> pa.RecordBatch:

@@ -72,7 +72,9 @@ Window = Tumbling | Stagger | Session | Sliding | SlidingRows
 class Aggregate:
     """A column of the results: `function` of the column `column` of a window's rows, called `name` or as that column.
 
-    SUM adds in the order of the rows, so that it is the same to the last bit wherever it is computed.
+    SUM adds in the order of the rows, so that it is the same to the last bit wherever it is computed. Of rows with NaN,
+    SUM, AVG, MIN and MAX are NaN, and of rows with infinity they are what IEEE 754 makes of it; MIN and MAX know one
+    zero, 0.0. `ScorePages` makes rows of finite numbers alone; others come from whoever feeds `ScoreRows` himself.
     """
 
     function: Function

@@ -1,6 +1,7 @@
 """Windows over ordered rows: the guide's worked examples, and every cut into batches gives the same bits."""
 
 import math
+import struct
 from itertools import pairwise
 
 import pyarrow as pa
@@ -197,6 +198,69 @@ def test_every_cut_into_batches_and_every_restart_gives_the_same_bits(data, wind
         if restored:
             windows = open_windows.restore(windowing, windows.pack())
     assert pa.Table.from_batches(parts).combine_chunks().equals(pa.Table.from_batches([whole]))
+
+
+ODD = st.sampled_from([math.nan, -math.nan, math.inf, -math.inf, 0.0, -0.0, 1.5, -1.5, 1e308, -1e308, 5e-324])
+
+
+def bits(batches):
+    """Each result with its numbers as their bytes, in which -0.0 is not 0.0 and NaN is NaN."""
+    found = [row.values() for batch in batches for row in batch.to_pylist()]
+    return [tuple(struct.pack(">d", each) if isinstance(each, float) else each for each in row) for row in found]
+
+
+@given(
+    data=st.lists(st.tuples(st.integers(0, 40), ODD), min_size=1, max_size=25).map(
+        lambda found: sorted(found, key=lambda row: row[0])
+    ),
+    window=st.sampled_from(WINDOWS),
+    cuts=st.sets(st.integers(0, 41)),
+    restored=st.booleans(),
+)
+def test_nan_infinity_and_both_zeros_give_the_same_bits_for_every_cut_and_every_restart(data, window, cuts, restored):
+    windowing = Windowing(window, ALL)
+    times, values = [time for time, _ in data], [value for _, value in data]
+    whole = open_windows.start(windowing).feed("s", rows(times, values), 1000)
+    windows, parts = open_windows.start(windowing), []
+    for begin, end in pairwise([-1, *sorted(cuts), 1000]):
+        part = [n for n, time in enumerate(times) if begin <= time < end]
+        batch = rows([times[n] for n in part], [values[n] for n in part]) if part else None
+        parts.append(windows.feed("s", batch, end))
+        if restored:
+            windows = open_windows.restore(windowing, windows.pack())
+    assert bits(parts) == bits([whole])
+
+
+@given(st.lists(ODD, min_size=1, max_size=6), st.integers(0, 6))
+def test_min_and_max_are_those_of_ieee_754_whatever_the_order_and_know_one_zero(values, turned):
+    window = Windowing(Tumbling(10), ALL)
+    least, most = results(window, [1] * len(values), values)[0][7:9]
+    if any(map(math.isnan, values)):
+        assert math.isnan(least)
+        assert math.isnan(most)
+    else:
+        assert (least, most) == (min(values), max(values))
+        assert all(math.copysign(1, each) == 1 for each in (least, most) if each == 0)
+    other = [*values[turned:], *values[:turned]][::-1]
+    again = open_windows.start(window).feed("s", rows([1] * len(other), other), 10)
+    first = open_windows.start(window).feed("s", rows([1] * len(values), values), 10)
+    assert bits([again.select(["min", "max"])]) == bits([first.select(["min", "max"])])
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0, math.nan, 3.0], [3.0, math.nan, math.nan, math.nan, math.nan, 1.0, 3.0]),
+        ([1.0, math.inf], [2.0, math.inf, math.inf, 1.0, math.inf, 1.0, math.inf]),
+        ([math.inf, -math.inf], [2.0, math.nan, math.nan, -math.inf, math.inf, math.inf, -math.inf]),
+        ([-0.0], [1.0, -0.0, -0.0, 0.0, 0.0, -0.0, -0.0]),
+    ],
+)
+def test_what_windows_make_of_numbers_that_are_none(values, expected):
+    for window in (Tumbling(10), SlidingRows(9)):
+        found = open_windows.start(Windowing(window, ALL)).feed("s", rows([1] * len(values), values), 10)
+        last = found.select([one.label for one in ALL]).slice(found.num_rows - 1)
+        assert bits([last]) == [tuple(struct.pack(">d", each) for each in expected)]
 
 
 @pytest.mark.parametrize("window", [Tumbling(0), Stagger(-1), Session(0), Sliding(-1), SlidingRows(-1)])
