@@ -24,22 +24,25 @@ from pipelines.runtime.metrics import StageMetrics
 class ResultsToKinesis(beam.PTransform):
     """PCollection[results] -> `WrittenToKinesis`: each result as a JSON object, its series the partition key (C14).
 
-    The order of a series' results is kept. What Kinesis throttles or fails is put again for ever; only what it would
-    always refuse, as a record of more than 10 MiB, is in `failed`.
+    The order of a series' results is kept, for which a call has one of each series at most (B2): with few series that
+    is slow. What Kinesis throttles or fails is put again for ever; only what it would always refuse, as a record of
+    more than 10 MiB, is in `failed`.
 
     Args:
         stream: name or ARN.
         records: a batch as (partition key, data) of each record.
+        ordered: whether the order counts; without it a call has up to 500 results of whatever series.
     """
 
-    def __init__(self, stream: str, records: Records = result_records) -> None:
+    def __init__(self, stream: str, records: Records = result_records, *, ordered: bool = True) -> None:
         super().__init__()
         self._stream = stream
         self._records = records
+        self._ordered = ordered
 
     def expand(self, results: Any) -> Any:
         records = results | "Records" >> beam.FlatMap(self._records).with_output_types(tuple[str, bytes])
-        return records | "Put" >> WriteToKinesis(self._stream, retry_s=math.inf)
+        return records | "Put" >> WriteToKinesis(self._stream, ordered=self._ordered, retry_s=math.inf)
 
 
 class ResultsToDeliveryStream(beam.PTransform):

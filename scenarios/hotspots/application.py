@@ -51,6 +51,7 @@ def draw(pipeline: beam.Pipeline, until: Any, folder: Path, invoker: Callable[[s
     pages = pipeline | "Pickups" >> ReadFromKinesis(stream, "TRIM_HORIZON", until, event_time=event_time)
     outputs = pages | "Hotspots" >> ScorePages(LAYOUT, scoring=SCORING, lateness=LATENESS, tells_of_order=True)
     keep(outputs, OUTPUTS, folder)
-    outputs[RESULTS] | "ToKinesis" >> ResultsToKinesis(FOUND)
+    # All results are of one series, and each has its time: they need not go one by one.
+    outputs[RESULTS] | "ToKinesis" >> ResultsToKinesis(FOUND, ordered=False)
     stands = outputs[RESULTS] | "New" >> beam.FlatMap(rows_where, NEW_HOTSPOT).with_output_types(pa.RecordBatch)
     stands | "ToFunction" >> ResultsToFunction(Witnessed(invoker(FUNCTION_ARN), folder), APPLICATION_ARN)

@@ -40,9 +40,9 @@ def put(change):
     """Puts other results than those that are kept."""
     class Changed(beam.PTransform):
         def expand(self, results):
-            return results | "Change" >> beam.FlatMap(change) | Put(application.FOUND)
+            return results | "Change" >> beam.FlatMap(change) | Put(application.FOUND, ordered=False)
     Put = application.ResultsToKinesis
-    return lambda stream: Changed()
+    return lambda stream, **options: Changed()
 
 def other(results):
     """Results with another longitude."""

@@ -11,6 +11,7 @@ from streams_of_rows import LogBatches, Seen
 from pipelines.analytics.destinations import JoinReference, ResultsToDeliveryStream, ResultsToFunction, ResultsToKinesis
 from pipelines.analytics.reference import ReferenceData
 from pipelines.firehose.invoke import InProcessInvoker
+from pipelines.kinesis.put_call import PutRecordsCall
 from pipelines.runtime.errors import NotFoundError
 
 ROLE = "arn:aws:iam::000000000000:role/analytics"
@@ -55,6 +56,16 @@ def test_c14_results_are_records_of_a_stream_in_the_order_of_their_series(kinesi
         keys |= {(record["PartitionKey"], json.loads(record["Data"])["series"]) for record in records}
     assert by_series(found) == by_series(EXPECTED)
     assert keys == {("cpu", "cpu"), ("disk", "disk")}
+
+
+@pytest.mark.parametrize(("ordered", "calls"), [(True, 30), (False, 1)])
+def test_c14_a_call_has_one_result_of_a_series_or_without_order_all(kinesis, run, monkeypatch, ordered, calls):
+    sizes, call = [], PutRecordsCall.__call__
+    monkeypatch.setattr(PutRecordsCall, "__call__", lambda self, puts: sizes.append(len(puts)) or call(self, puts))
+    stream = kinesis.stream(1)
+    batches = [results("cpu", 30)]
+    run(lambda pipeline: pipeline | beam.Create(batches) | ResultsToKinesis(stream, ordered=ordered))
+    assert (len(sizes), sum(sizes)) == (calls, 30)
 
 
 def test_c14_results_are_json_lines_in_the_objects_of_a_delivery_stream(aws, run):

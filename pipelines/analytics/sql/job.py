@@ -84,7 +84,7 @@ class SqlJob:
     def _destination(self, output: Output) -> Any:
         records = OutputRecords(self.plan.streams[output.stream])
         if output.kind == "kinesis":
-            return ResultsToKinesis(output.arn, records)
+            return ResultsToKinesis(output.arn, records, ordered=False)
         if output.kind == "firehose":
             return ResultsToDeliveryStream(output.arn.rpartition("/")[2], records=records)
         _, _, _, region, account, _ = output.arn.split(":", 5)
