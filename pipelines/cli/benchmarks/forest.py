@@ -24,18 +24,24 @@ from pipelines.runtime.launch import run_pipeline
 from pipelines.runtime.options import HydrantOptions
 
 SERIES: Final = 1_000
-ROWS: Final = 600
-"""Of each series: more than half of them beyond subSampleSize, so that scores are computed."""
+ROWS: Final = 1_200
+"""Of each series: about as many as lie between two snapshots of it."""
+BUNDLES: Final = 2
+"""In so many bundles the graph gets the rows of a series."""
+COMPARED: Final = 200
+"""So many of the series go through krcf and the scorer, too: half of them before the graph, half behind it."""
 _ALIVE: Final = 50
-"""Series that are held at once: 1,000 forests of krcf would take 6 GB."""
+"""Series that are held at once there."""
+_EVERY_MS: Final = 300_000
 _OPTIONS: Final = ForestOptions(("value",), shingle_size=8)
 
 
 def run(tell: Callable[[str], None], series: int = SERIES, rows: int = ROWS) -> dict[str, Any]:
-    """Scores `series` times `rows` values by bare krcf, by the room's scorer and by its graph on Prism.
+    """Scores `series` times `rows` values by the room's graph on Prism, and some by bare krcf and the room's scorer.
 
-    krcf and the scorer run in turns on one core; the graph, with all series at once, behind them. Its CPU seconds are
-    those of the worker's process, the start of the pipeline included; Prism is another process.
+    krcf and the scorer run in turns on one core, half of it before the graph and half behind it, since a machine's
+    speed changes within minutes. The graph has all series at once; its CPU seconds are those of the worker's process,
+    the start of the pipeline included; Prism is another process.
 
     Args:
         tell: is told what runs.
@@ -48,34 +54,52 @@ def run(tell: Callable[[str], None], series: int = SERIES, rows: int = ROWS) -> 
     Raises:
         AccountError: the scorer gave other scores than the bare core, or the graph others than the scorer.
     """
-    tell(f"{series:,} series of {rows:,} rows, 100 trees, shingle size 8: krcf and the scorer in turns...")
+    compared = min(series, COMPARED)
+    turns = [range(begin, min(begin + _ALIVE, compared)) for begin in range(0, compared, _ALIVE)]
     bare_s, ours_s = 0.0, 0.0
-    last: list[float | None] = []
-    for begin in range(0, series, _ALIVE):
-        values = [_values(seed, rows) for seed in range(begin, min(begin + _ALIVE, series))]
-        batches = [_batch(one) for one in values]
-        start = time.process_time()
-        expected = _bare(values)
-        middle = time.process_time()
-        scorers = [Forests(_OPTIONS).start(str(at)) for at in range(len(batches))]
-        found = _scored(scorers, batches)
-        ours_s += time.process_time() - middle
-        bare_s += middle - start
-        _same(expected, found)
-        last += [scores[-1] for scores in found]
+    last: dict[int, float | None] = {}
+
+    def take_turns(which: Sequence[range]) -> None:
+        nonlocal bare_s, ours_s
+        for seeds in which:
+            one_s, other_s, scores = _turn(seeds, rows)
+            bare_s, ours_s = bare_s + one_s, ours_s + other_s
+            last.update(scores)
+
+    tell(f"{compared:,} series of {rows:,} rows, 100 trees, shingle size 8: krcf and the scorer in turns, one half...")
+    take_turns(turns[: len(turns) // 2])
     tell(f"The graph, {series:,} series at once...")
-    graph_s = _through_the_graph(series, rows, last)
-    total = series * rows
+    graph_s = _through_the_graph(series, rows)
+    tell("The other half...")
+    take_turns(turns[len(turns) // 2 :])
+    if any(_last[seed][1] != score for seed, score in last.items()):
+        message = "The graph's scores are not, to the last bit, those of the scorer."
+        raise AccountError(message, fix="look for what changed in pipelines/analytics/stages.py")
+    bare, ours, graph = (compared * rows / bare_s, compared * rows / ours_s, series * rows / graph_s)
     return {
         "series": series,
-        "rows": total,
-        "bare_rows_per_cpu_s": round(total / bare_s),
-        "ours_rows_per_cpu_s": round(total / ours_s),
-        "ours_to_bare": bare_s / ours_s,
-        "graph_rows_per_cpu_s": round(total / graph_s),
-        "graph_to_bare": bare_s / graph_s,
+        "rows": series * rows,
+        "compared_series": compared,
+        "bare_rows_per_cpu_s": round(bare),
+        "ours_rows_per_cpu_s": round(ours),
+        "ours_to_bare": ours / bare,
+        "graph_rows_per_cpu_s": round(graph),
+        "graph_to_bare": graph / bare,
         "snapshot_bytes": _snapshot_bytes(),
     }
+
+
+def _turn(seeds: Sequence[int], rows: int) -> tuple[float, float, dict[int, float | None]]:
+    """CPU seconds of bare krcf and of the scorer for these series, and each one's last score."""
+    values = [_values(seed, rows) for seed in seeds]
+    batches = [_batch(one) for one in values]
+    start = time.process_time()
+    expected = _bare(values)
+    middle = time.process_time()
+    found = _scored([Forests(_OPTIONS).start(str(seed)) for seed in seeds], batches)
+    end = time.process_time()
+    _same(expected, found)
+    return middle - start, end - middle, {seed: scores[-1] for seed, scores in zip(seeds, found, strict=True)}
 
 
 def tables(result: Mapping[str, Any]) -> Iterator[Table]:
@@ -98,7 +122,7 @@ def _values(seed: int, rows: int) -> list[float]:
 
 def _batch(values: Sequence[float]) -> pa.RecordBatch:
     """What a window step gives for one series."""
-    times = [300_000 * at for at in range(len(values))]
+    times = [_EVERY_MS * at for at in range(len(values))]
     columns = {
         "series": pa.array([""] * len(values)),
         "event_ms": pa.array(times, pa.int64()),
@@ -159,24 +183,21 @@ _last: dict[int, tuple[int, float]] = {}
 """Series -> event time and score of its last result."""
 
 
-def _through_the_graph(series: int, rows: int, expected: Sequence[float | None]) -> float:
-    """CPU seconds of this process for all series through `ScoreRows` on Prism, in one bundle a series."""
+def _through_the_graph(series: int, rows: int) -> float:
+    """CPU seconds of this process for all series through `ScoreRows` on Prism; `_last` has their last scores."""
     _last.clear()
     _pages[:] = [_rows(seed, _values(seed, rows)) for seed in range(series)]
 
     def build(pipeline: beam.Pipeline) -> None:
-        scoring = ScoreRows(each_row(["value"]), Forests(_OPTIONS), Lateness(step_ms=300_000 * rows))
+        step_ms = _EVERY_MS * -(-rows // BUNDLES)
+        scoring = ScoreRows(each_row(["value"]), Forests(_OPTIONS), Lateness(step_ms=step_ms))
         pages = pipeline | beam.Impulse() | beam.FlatMap(_all_pages).with_output_types(pa.RecordBatch)
         scored = pages | scoring
         scored[RESULTS] | "Last" >> beam.Map(_keep_last)
 
     start = time.process_time()
     run_pipeline(build, HydrantOptions.for_runner("prism"))
-    spent_s = time.process_time() - start
-    if [_last[seed][1] for seed in range(series)] != list(expected):
-        message = "The graph's scores are not, to the last bit, those of the scorer."
-        raise AccountError(message, fix="look for what changed in pipelines/analytics/stages.py")
-    return spent_s
+    return time.process_time() - start
 
 
 def _all_pages(_: bytes) -> list[pa.RecordBatch]:
@@ -195,7 +216,7 @@ def _rows(seed: int, values: Sequence[float]) -> pa.RecordBatch:
     size = len(values)
     columns = [
         pa.array([str(seed)] * size),
-        pa.array([300_000 * at for at in range(size)], pa.int64()),
+        pa.array([_EVERY_MS * at for at in range(size)], pa.int64()),
         pa.array(["shardId-000000000000"] * size),
         pa.array([str(10**20 + at) for at in range(size)]),
         pa.array([0] * size, pa.int64()),
