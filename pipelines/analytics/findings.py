@@ -28,7 +28,7 @@ class Detection(NamedTuple):
         at_ms: the window in which it begins.
         until_ms: the end of the last window whose score stays above the threshold that was exceeded.
         text: what drove it, in a few words.
-        labelled: whether it lies in a labelled window.
+        labelled: whether it begins in a labelled window.
     """
 
     at_ms: int

@@ -38,9 +38,18 @@ def detections(rows: Sequence[Mapping[str, Any]], known: Sequence[tuple[int, int
         while end + 1 < len(rows) and (rows[end + 1]["ANOMALY_SCORE"] or 0.0) > row["threshold"]:
             end += 1
         begin_ms, end_ms = row["window_start_ms"], rows[end]["window_start_ms"] + WINDOW_MS
-        labelled = any(begin <= row["event_ms"] and begin_ms <= last for begin, last in known)
+        labelled = any(is_inside(begin_ms, label) for label in known)
         found.append(Detection(begin_ms, end_ms, said(row), labelled))
     return found
+
+
+def is_inside(begin_ms: int, label: tuple[int, int]) -> bool:
+    """Whether an anomaly that begins at `begin_ms` counts for `label`, both of whose ends belong to it.
+
+    As in NAB, where it begins is what counts: one that begins before the label and lasts into it has not hit it.
+    """
+    first_ms, last_ms = label
+    return first_ms <= begin_ms <= last_ms
 
 
 def said(row: Mapping[str, Any]) -> str:

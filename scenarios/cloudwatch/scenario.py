@@ -20,7 +20,7 @@ from pipelines.firehose.ledger import Delivery
 from pipelines.lake.audit import audit
 from pipelines.runtime.aws import client
 from scenarios.cloudwatch import application, checks
-from scenarios.cloudwatch.found import findings
+from scenarios.cloudwatch.found import findings, is_inside
 from scenarios.cloudwatch.screen import screen
 from scenarios.cloudwatch.workload import Workload, make_workload
 from scenarios.declared import DeclaredScenario
@@ -146,11 +146,8 @@ class CloudWatch(DeclaredScenario):
 
 
 def _hit(panel: ScoredSeries) -> int:
-    """How many of the labelled windows hold a detection."""
-    return sum(
-        any(begin <= detection.until_ms and detection.at_ms <= end for detection in panel.detections)
-        for begin, end in panel.labels
-    )
+    """How many of the labelled windows a detection begins in."""
+    return sum(any(is_inside(detection.at_ms, label) for detection in panel.detections) for label in panel.labels)
 
 
 scenario = CloudWatch()

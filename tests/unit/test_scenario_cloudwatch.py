@@ -8,6 +8,7 @@ from rich.console import Console
 from pipelines.analytics.explanation import Attribution, explanation
 from scenarios.cloudwatch import checks
 from scenarios.cloudwatch.application import WINDOW_MS
+from scenarios.cloudwatch.found import series
 from scenarios.cloudwatch.scenario import Verdict
 from scenarios.cloudwatch.screen import screen
 from scenarios.cloudwatch.workload import METRICS
@@ -114,3 +115,25 @@ def test_the_verdict_tells_what_was_late_and_what_was_dropped():
         "bad": 11,
         "dropped": 1_480,
     }
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "inside"),
+    [
+        (2 * WINDOW_MS, 3 * WINDOW_MS, [False, True]),  # that at 1 lasts into the label, and is not in it
+        (1 * WINDOW_MS, 2 * WINDOW_MS, [True, False]),
+        (WINDOW_MS + 1, 3 * WINDOW_MS - 1, [False, False]),
+        (3 * WINDOW_MS, 3 * WINDOW_MS, [False, True]),
+        (0, WINDOW_MS - 1, [False, False]),
+    ],
+)
+def test_what_hits_a_label_and_what_is_elsewhere_are_told_by_where_an_anomaly_begins(first, last, inside):
+    scores = [0.0, 3.0, 2.5, 5.0, 2.5, 1.0]
+    rows = [result(FIRST, window, score, anomaly=window in (1, 3)) for window, score in enumerate(scores)]
+    panel = series(FIRST, rows, [(BEGIN_MS + first, BEGIN_MS + last)])
+    assert [detection.labelled for detection in panel.detections] == inside
+    verdict = Verdict([panel], 6, 0, 0, 0, Answer("SELECT 1", equal=True, scanned_bytes=1))
+    (told,) = verdict.to_json()["series"].values()
+    assert told["labelled_windows_hit"] == any(inside)
+    elsewhere = list(verdict.table().columns[4].cells)
+    assert elsewhere == [str(inside.count(False))]
