@@ -8,6 +8,7 @@ one snapshot a bundle at most; this class is for pipelines that are built on Bea
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import apache_beam as beam
@@ -80,6 +81,9 @@ class ForestDetector(AnomalyDetector):
 
 
 def _vector(row: beam.Row, columns: Sequence[str]) -> list[float]:
-    """The row's numbers by name, whatever their order; what is none, or missing, is NaN, which the forest refuses."""
+    """The row's numbers by name, whatever their order; what is none, or missing, is NaN, which the forest refuses.
+
+    Numbers are Python's and numpy's.
+    """
     values = [row.as_dict().get(name) for name in columns]
-    return [float(value) if isinstance(value, int | float) else math.nan for value in values]
+    return [float(value) if isinstance(value, Real) else math.nan for value in values]

@@ -5,6 +5,7 @@ import pickle
 import random
 
 import apache_beam as beam
+import numpy as np
 import pytest
 from apache_beam.ml.anomaly.transforms import AnomalyDetection
 from apache_beam.testing.util import assert_that
@@ -64,6 +65,19 @@ def test_a_row_that_is_no_number_has_no_score_and_is_not_learnt(bad):
         assert detector.score_one(beam.Row(value=bad)) is None
         detector.learn_one(beam.Row(value=bad))
     assert detector.score_one(beam.Row(value=0.5)) > 0
+
+
+@pytest.mark.parametrize("number", [np.int8, np.int64, np.uint16, np.float16, np.float32, np.float64])
+def test_numbers_of_numpy_score_as_those_of_python_that_they_are_equal_to(number):
+    detector, other = ForestDetector(PARAMETERS), ForestDetector(PARAMETERS)
+    for value in [*range(20), *range(20, 0, -1), 50]:
+        row, python = beam.Row(value=number(value)), beam.Row(value=value)
+        score = detector.score_one(row)
+        assert score is not None
+        assert score == other.score_one(python) or (math.isnan(score) and math.isnan(other.score_one(python)))
+        detector.learn_one(row)
+        other.learn_one(python)
+    assert score > 1
 
 
 def test_parameters_are_refused_where_the_detector_is_made():
