@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.analytics.rows import EVENT_MS, PLACE
+from pipelines.analytics.rows import EVENT_MS, LATEST_MS, PLACE
 from pipelines.runtime.errors import ConfigurationError
 
 REMEMBERED: Final = 1_024
@@ -39,7 +39,8 @@ class Lateness:
             computed of them is the same for every step; a longer one costs less and gives results later.
 
     Raises:
-        ConfigurationError: `allowed_ms` is negative, or `step_ms` is not 1 or more.
+        ConfigurationError: `allowed_ms` is negative, `step_ms` is not 1 or more, or one is longer than from 1970 to
+            9999, where event times are: nothing would ever be released.
     """
 
     allowed_ms: int = 0
@@ -49,6 +50,9 @@ class Lateness:
         if self.allowed_ms < 0 or self.step_ms < 1:
             message = f"Lateness has allowed_ms={self.allowed_ms} and step_ms={self.step_ms}."
             raise ConfigurationError(message, fix="give allowed_ms >= 0 and step_ms >= 1, e.g. Lateness(60_000, 1_000)")
+        if max(self.allowed_ms, self.step_ms) > LATEST_MS:
+            message = f"Lateness has allowed_ms={self.allowed_ms} and step_ms={self.step_ms}, and times end with 9999."
+            raise ConfigurationError(message, fix=f"give milliseconds, {LATEST_MS:,} at most")
 
     def fire_ms(self, mark_ms: int) -> int:
         """The watermark at which a series can be released up to `mark_ms`: the next step behind its lateness."""

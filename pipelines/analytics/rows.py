@@ -28,8 +28,8 @@ BAD_SCHEMA: Final = pa.schema([
 ])  # fmt: skip
 """Columns of the batches of records that are no rows: which record, why, and its data (C7's MESSAGE and DATA_ROW)."""
 
-_LONGEST_MS: Final = 253_402_300_799_999
-"""The last millisecond of the year 9999."""
+LATEST_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999; no row is later."""
 
 
 class _BadRowError(Exception):
@@ -174,7 +174,7 @@ def event_ms(value: Any, name: str = "the event time") -> int:
     else:
         message = f"{name} is {str(value)[:80]!r}, which is no time"
         raise _BadRowError(message)
-    if not 0 <= found <= _LONGEST_MS:
+    if not 0 <= found <= LATEST_MS:
         message = f"{name} is {str(value)[:80]!r}, which is not between the years 1970 and 9999"
         raise _BadRowError(message)
     return found

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import pyarrow as pa
 
-from pipelines.analytics.rows import RESERVED
+from pipelines.analytics.rows import LATEST_MS, RESERVED
 from pipelines.runtime.errors import ConfigurationError
 
 EARLY: Final = "EARLY"
@@ -98,7 +98,8 @@ class Windowing:
             alone, as others have no result for each row.
 
     Raises:
-        ConfigurationError: a length is not positive, there are no aggregates, or two have one name.
+        ConfigurationError: a length is not positive, or longer than from 1970 to 9999, where event times are: such a
+            window would never close; there are no aggregates, or two have one name.
     """
 
     window: Window
@@ -110,6 +111,9 @@ class Windowing:
         if lengths[0] < (0 if isinstance(self.window, SlidingRows | Sliding) else 1):
             message = f"{self.window} is no window."
             raise ConfigurationError(message, fix="give a length of 1 ms or more")
+        if not isinstance(self.window, SlidingRows) and lengths[0] > LATEST_MS:
+            message = f"{self.window} is longer than event times go, which end with the year 9999."
+            raise ConfigurationError(message, fix=f"give milliseconds, {LATEST_MS:,} at most")
         if self.carried and not isinstance(self.window, SlidingRows | Sliding):
             message = f"{self.window} has no result for each row that columns could be carried to."
             raise ConfigurationError(message, fix="leave carried out, or use Sliding or SlidingRows")

@@ -2,11 +2,12 @@
 
 import pyarrow as pa
 import pytest
+from apache_beam.transforms.window import GlobalWindow
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.analytics.order import REMEMBERED, Lateness, Released, in_order, oldest_ms, without_doubles
-from pipelines.analytics.rows import rows_schema
+from pipelines.analytics.rows import LATEST_MS, rows_schema
 from pipelines.runtime.errors import ConfigurationError
 
 
@@ -123,10 +124,16 @@ def test_the_timer_stands_at_the_first_step_at_which_the_mark_is_reached(mark_ms
     assert lateness.mark_ms(fire_ms) >= mark_ms > lateness.mark_ms(fire_ms - step_ms)
 
 
-@pytest.mark.parametrize(("allowed_ms", "step_ms"), [(-1, 1), (0, 0)])
+@pytest.mark.parametrize(("allowed_ms", "step_ms"), [(-1, 1), (0, 0), (LATEST_MS + 1, 1), (0, LATEST_MS + 1)])
 def test_a_lateness_that_makes_no_sense_is_refused(allowed_ms, step_ms):
     with pytest.raises(ConfigurationError, match="Lateness"):
         Lateness(allowed_ms, step_ms)
+
+
+def test_the_longest_lateness_ends_where_beams_time_has_room_for_a_timer():
+    last_ms = GlobalWindow().max_timestamp().micros // 1000
+    longest_window_ends_ms = 2 * LATEST_MS
+    assert Lateness(LATEST_MS, LATEST_MS).fire_ms(longest_window_ends_ms) < last_ms
 
 
 def test_oldest_of_nothing_is_nothing():

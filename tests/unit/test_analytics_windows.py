@@ -269,6 +269,17 @@ def test_a_length_that_is_none_is_refused(window):
         Windowing(window, ALL)
 
 
+@pytest.mark.parametrize("kind", [Tumbling, Stagger, Session, Sliding])
+def test_a_length_beyond_the_year_9999_is_refused_and_one_up_to_there_gives_results(kind):
+    latest_ms = 253_402_300_799_999
+    with pytest.raises(ConfigurationError, match="9999"):
+        Windowing(kind(latest_ms + 1), ALL)
+    windows = open_windows.start(Windowing(kind(latest_ms), ALL))
+    last = windows.feed("s", rows([latest_ms - 1, latest_ms]), latest_ms + 1)
+    last = windows.feed("s", None, windows.due_ms()) if windows.due_ms() is not None else last
+    assert last.column("records").to_pylist()[-1] == (1 if kind is Tumbling else 2)
+
+
 @pytest.mark.parametrize(
     "aggregates",
     [
