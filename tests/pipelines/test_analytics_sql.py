@@ -77,6 +77,11 @@ def pump(target, select, name="P"):
     return f'CREATE OR REPLACE PUMP "{name}" AS INSERT INTO "{target}"\n{select};\n'
 
 
+def deep(levels):
+    """An object in an object, and so on."""
+    return {"o": deep(levels - 1)} if levels else 1
+
+
 def ticks(*described):
     """(seconds behind 11:00:00, ticker, price) as records."""
     return [
@@ -285,6 +290,55 @@ def test_c7_the_largest_bigint_is_exact_and_one_more_is_a_row_of_the_error_strea
     (tmp_path / "constant").mkdir()
     told = Application({"TICKER": "VARCHAR(20)"}, constant).run(runner, tmp_path / "constant", records[:1])
     assert told == {"OUT": [{"ROWTIME": told["OUT"][0]["ROWTIME"], "N": 2**63 - 1}]}
+
+
+@pytest.mark.parametrize(
+    ("columns", "select", "record", "told"),
+    [
+        ("a DOUBLE", "SELECT STREAM MOD(a * b, 2) FROM {}", {"A": 1e200, "B": 1e200}, "MOD has no value for inf, 2"),
+        (
+            "n INTEGER",
+            "SELECT STREAM COUNT(*) FROM {} GROUP BY FLOOR(at TO MINUTE)",
+            {"A": 1, "B": 1, "AT": "9999-12-31T23:59:59Z"},
+            "the window ends behind the year 9999, 253402300800000 ms after the beginning of 1970",
+        ),
+        (
+            "t TIMESTAMP",
+            "SELECT STREAM STEP(at BY INTERVAL '900' DAY) FROM {}",
+            {"A": 1, "B": 1, "AT": "0001-01-01T00:00:00Z"},
+            "a time that is rounded down is before the year 1",
+        ),
+        (
+            "t VARCHAR(10000)",
+            "SELECT STREAM t FROM {}",
+            {"A": 1, "B": 1, "T": deep(300)},
+            "T: an object of more than 254 levels does not fit into VARCHAR",
+        ),
+    ],
+    ids=["mod", "9999", "year 1", "deep"],
+)  # fmt: skip
+def test_c7_one_record_that_cannot_be_computed_ends_nothing(runner, tmp_path, columns, select, record, told):
+    code = stream("OUT", columns) + pump("OUT", select.format('"SOURCE_SQL_STREAM_001"'))
+    application = Application(
+        {"A": "DOUBLE", "B": "DOUBLE", "AT": "TIMESTAMP", "T": "VARCHAR(10000)", "N": "BIGINT"}, code
+    )
+    good = {"A": 1, "B": 2, "AT": "2018-08-01T11:00:00Z", "T": "a"}
+    found = application.run(runner, tmp_path, [(at("11:00:00"), good), (at("11:00:01"), record)])
+    assert len(found["OUT"]) == 1
+    (error,) = found["error_stream"]
+    assert (error["ERROR_NAME"], error["MESSAGE"]) == ("COERCION", told)
+    assert bytes.fromhex(error["DATA_ROW"])
+    assert error["DATA_ROWTIME"] == (None if "9999" in told else "2018-08-01 11:00:01.000")
+
+
+def test_c6_a_whole_number_beside_a_double_is_one_however_large(runner, tmp_path):
+    code = stream("OUT", "a DOUBLE") + pump(
+        "OUT", 'SELECT STREAM CASE WHEN n > 0 THEN n ELSE 0.5 END FROM "SOURCE_SQL_STREAM_001"'
+    )
+    records = [(at(f"11:00:0{second}"), {"N": n}) for second, n in enumerate((2**60 + 1, 0, 7))]
+    found = Application({"N": "BIGINT"}, code).run(runner, tmp_path, records)
+    assert [row["A"] for row in found.pop("OUT")] == [float(2**60), 0.5, 7.0]
+    assert found == {}
 
 
 def test_a_window_without_rowtime_goes_by_the_time_of_its_column(runner, tmp_path):

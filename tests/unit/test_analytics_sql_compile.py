@@ -1,5 +1,8 @@
 """Expressions: SQL text becomes the expression that it was written from, and has the value that SQL gives it."""
 
+import contextlib
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +14,7 @@ from pipelines.analytics.sql.dialect import KinesisAnalytics
 from pipelines.analytics.sql.expression import (
     Aggregated,
     Call,
+    Cast,
     Column,
     Constant,
     EvaluationError,
@@ -19,6 +23,7 @@ from pipelines.analytics.sql.expression import (
     Required,
 )
 from pipelines.analytics.sql.parse import Field
+from pipelines.analytics.sql.types import TIMES_MS, CoercionError
 
 SCOPE = Scope(
     (
@@ -140,6 +145,51 @@ def test_c7_a_whole_number_beyond_bigint_is_an_error_and_ends_nothing(sql):
         expression(sql).value.of(ROW)
     with pytest.raises(EvaluationError, match="beyond BIGINT"):
         Aggregated(Constant(1e19), Constant(1), whole=True).of(())
+
+
+@pytest.mark.parametrize("sql", ['MOD("b" * "b", 2)', 'MOD(-("b" * "b"), a)'])
+def test_c7_infinity_is_an_error_where_it_has_no_value(sql):
+    row = (*ROW[:5], 1e200, *ROW[6:])
+    with pytest.raises(EvaluationError, match=r"MOD has no value for -?inf"):
+        expression(sql).value.of(row)
+
+
+def test_c7_infinity_that_has_a_value_keeps_it():
+    row = (*ROW[:5], 1e200, *ROW[6:])
+    assert expression('MOD(2.5, "b" * "b")').value.of(row) == 2.5
+    assert expression('"b" * "b" > a').value.of(row) is True
+
+
+REALS = st.floats() | st.sampled_from([math.inf, -math.inf, 0.0, -0.0, 5e-324, 1.7e308])
+
+
+@given(st.integers(-(2**63), 2**63 - 1), REALS, st.sampled_from("+-*/%"), st.booleans())
+def test_c7_arithmetic_has_a_value_or_is_an_error_of_the_row(whole, real, sign, turned):
+    name = "MOD" if sign == "%" else sign
+    for left, right in ((real, whole), (real, real), (whole, whole)):
+        values = (right, left) if turned else (left, right)
+        call = Call(name, tuple(map(Constant, values)))
+        with contextlib.suppress(EvaluationError):
+            assert isinstance(call.of(()), int | float)
+        with contextlib.suppress(EvaluationError, CoercionError):
+            assert isinstance(Cast(call, types.INTEGER).of(()), int)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_c7_an_aggregate_of_whole_numbers_that_is_infinite_is_an_error(value):
+    with pytest.raises(EvaluationError, match="no finite number"):
+        Aggregated(Constant(value), Constant(1), whole=True).of(())
+
+
+@pytest.mark.parametrize("sql", ["STEP(at BY INTERVAL '900' DAY)", "FLOOR(at TO HOUR)"])
+def test_c7_no_time_is_before_the_year_1(sql):
+    at = TIMES_MS[0]
+    row = (*ROW[:7], at, True)
+    if "FLOOR" in sql:
+        assert expression(sql).value.of(row) == at
+        return
+    with pytest.raises(EvaluationError, match="before the year 1"):
+        expression(sql).value.of(row)
 
 
 @pytest.mark.parametrize("value", [None, float("inf"), float("nan")])

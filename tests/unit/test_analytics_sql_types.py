@@ -131,6 +131,14 @@ def test_c7_a_text_that_is_no_bigint_does_not_fit(text):
         of("BIGINT").cast(text)
 
 
+def test_c7_an_object_of_too_many_levels_to_be_written_does_not_fit():
+    value = 1
+    for _ in range(300):
+        value = {"o": value}
+    with pytest.raises(CoercionError, match="more than 254 levels"):
+        of("VARCHAR(10000)").of_json(value)
+
+
 @pytest.mark.parametrize("text", ["1e400", "inf", "NaN", "1_000.5", "1e", ".", "9" * 40_000 + "x"])
 def test_c7_a_text_that_is_no_finite_number_is_no_double(text):
     with pytest.raises(CoercionError, match="does not fit into DOUBLE"):

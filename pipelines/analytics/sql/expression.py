@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from pipelines.analytics.sql.types import SqlType
+from pipelines.analytics.sql.types import TIMES_MS, SqlType
 
 Row = Sequence[Any]
 
@@ -76,7 +76,13 @@ class Call:
 
     def of(self, row: Row) -> Any:
         values = [argument.of(row) for argument in self.arguments]
-        return None if None in values else _bounded(FUNCTIONS[self.name](*values))
+        if None in values:
+            return None
+        try:
+            return _bounded(FUNCTIONS[self.name](*values))
+        except (ValueError, OverflowError):  # infinity, which the product of two columns can be, is in few domains
+            message = f"{self.name} has no value for {', '.join(str(value)[:40] for value in values)}"
+            raise EvaluationError(message) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +184,12 @@ class Aggregated:
         if not count:
             return None
         value = self.value.of(row)
-        return value / count if self.mean else _bounded(round(value)) if self.whole else value
+        if self.mean or not self.whole:
+            return value / count if self.mean else value
+        if not math.isfinite(value):
+            message = "an aggregate of whole numbers is no finite number"
+            raise EvaluationError(message)
+        return _bounded(round(value))
 
 
 def _bounded(value: Any) -> Any:
@@ -210,12 +221,29 @@ def _like(text: str, pattern: str) -> bool:
 
 
 def floor_time(ms: int, unit: str) -> int:
-    """A time, rounded down to a calendar unit."""
+    """A time, rounded down to a calendar unit.
+
+    Raises:
+        EvaluationError: it would be before the year 1.
+    """
     if unit in UNITS_MS:
-        return ms // UNITS_MS[unit] * UNITS_MS[unit]
+        return step_time(ms, UNITS_MS[unit])
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
     month = 1 if unit == "YEAR" else at.month
     return calendar.timegm((at.year, month, 1, 0, 0, 0)) * 1000
+
+
+def step_time(ms: int, size_ms: int) -> int:
+    """A time, rounded down to a multiple of `size_ms`.
+
+    Raises:
+        EvaluationError: it would be before the year 1, where no TIMESTAMP is.
+    """
+    found = ms // size_ms * size_ms
+    if found < TIMES_MS[0]:
+        message = "a time that is rounded down is before the year 1"
+        raise EvaluationError(message)
+    return found
 
 
 UNITS_MS: Final = {"SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000}
@@ -242,5 +270,5 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "TRIM": str.strip,
     "CHAR_LENGTH": len,
     "FLOOR": floor_time,
-    "STEP": lambda ms, size_ms: ms // size_ms * size_ms,
+    "STEP": step_time,
 }

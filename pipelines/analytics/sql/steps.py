@@ -14,7 +14,7 @@ import pyarrow as pa
 from pipelines.analytics.rows import EVENT_MS, PLACE, SERIES, rows_schema
 from pipelines.analytics.sql.expression import DivisionByZeroError, EvaluationError, Expression
 from pipelines.analytics.sql.parse import Field
-from pipelines.analytics.sql.types import CoercionError, SqlType, told
+from pipelines.analytics.sql.types import TIMES_MS, CoercionError, SqlType, told
 
 ORIGIN: Final = "origin"
 """Where the series of a row is kept while it is scored in another."""
@@ -29,14 +29,14 @@ class RowError(NamedTuple):
     Attributes:
         name: what kind of error.
         message: what was wrong.
-        rowtime_ms: the row's.
+        rowtime_ms: the row's; None where it has none that is a TIMESTAMP.
         row: its columns as JSON.
         place: of the record that it is of: shard, sequence number, sub-sequence number.
     """
 
     name: str
     message: str
-    rowtime_ms: int
+    rowtime_ms: int | None
     row: bytes
     place: tuple[str, str, int]
 
@@ -80,6 +80,9 @@ class Derive:
         errors: list[RowError] = []
         for head, row in zip(self._heads(batch), self._rows(batch), strict=True):
             try:
+                if head[1] > TIMES_MS[1]:  # the end of a window, told by no TIMESTAMP
+                    message = f"the window ends behind the year 9999, {head[1]} ms after the beginning of 1970"
+                    raise EvaluationError(message)
                 if self.where is not None and self.where.of(row) is not True:
                     continue
                 series, time_ms, *place = head
@@ -95,13 +98,13 @@ class Derive:
                 kept.append(values)
             except (EvaluationError, CoercionError) as error:
                 name = "DIVIDE_BY_ZERO" if isinstance(error, DivisionByZeroError) else "COERCION"
-                told_row = orjson.dumps(row)
-                errors.append(RowError(name, str(error), head[1], told_row, head[2:]))
+                rowtime_ms = head[1] if head[1] <= TIMES_MS[1] else None
+                errors.append(RowError(name, str(error), rowtime_ms, orjson.dumps(row), head[2:]))
         for at, (_, down) in reversed(list(enumerate(self.order))):  # each sorting keeps the order of those before it
             paired = sorted(zip(sorts, kept, strict=True), key=lambda pair: _sortable(pair[0][at]), reverse=down)
             sorts, kept = [pair[0] for pair in paired], [pair[1] for pair in paired]
         columns = list(zip(*kept, strict=True)) if kept else [()] * len(self.schema)
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, self.schema, strict=True)]
+        arrays = [_array(column, field.type) for column, field in zip(columns, self.schema, strict=True)]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema), errors
 
     def _heads(self, batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
@@ -123,6 +126,13 @@ class Derive:
             return
         for series, row in zip(batch.column(SERIES).to_pylist(), rows, strict=True):
             yield (*orjson.loads(series), *row)
+
+
+def _array(column: Any, kind: Any) -> pa.Array:
+    """The values of a column; a DOUBLE's can be whole, where CASE and COALESCE mix the two."""
+    if pa.types.is_floating(kind):  # Arrow takes no whole number of more than 53 bits for one
+        column = [None if value is None else float(value) for value in column]
+    return pa.array(column, kind)
 
 
 def _sortable(value: Any) -> tuple[bool, Any]:

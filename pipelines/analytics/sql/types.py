@@ -48,7 +48,7 @@ _ARROW: Final = {
     Kind.TIME: pa.int64(),
     Kind.TRUTH: pa.bool_(),
 }
-_TIMES: Final = (-62_135_596_800_000, 253_402_300_799_999)
+TIMES_MS: Final = (-62_135_596_800_000, 253_402_300_799_999)
 """The years 1 to 9999."""
 _NUMBER: Final = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _SIZE_DIGITS: Final = 9
@@ -115,7 +115,7 @@ class SqlType:
                 return real
             case Kind.TIME:
                 ms = time_ms(value) if isinstance(value, str) else int(value)
-                if not _TIMES[0] <= ms <= _TIMES[1]:
+                if not TIMES_MS[0] <= ms <= TIMES_MS[1]:
                     raise _no_fit(value, self)
                 return ms
             case Kind.TRUTH:
@@ -130,7 +130,11 @@ class SqlType:
         if isinstance(value, dict | list):
             if self.kind is not Kind.TEXT:
                 raise _no_fit(value, self)
-            value = orjson.dumps(value).decode()
+            try:
+                value = orjson.dumps(value).decode()
+            except orjson.JSONEncodeError:  # it writes fewer levels than it reads
+                message = f"an object of more than 254 levels does not fit into {self.name}"
+                raise CoercionError(message) from None
         return self.cast(value)
 
 
