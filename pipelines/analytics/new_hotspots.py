@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
@@ -24,19 +26,14 @@ Bounds = tuple[Sequence[float], Sequence[float]]
 """The least and the largest value of each column."""
 
 
-@dataclass(slots=True)
-class _Known:
-    """A hotspot that records lay in, and which record was the last, by its number."""
-
-    bounds: Bounds
-    last: int
-
-
 class Appearances:
     """Which hotspots of one series are known, record by record.
 
-    Two hotspots are the same when their boxes have a point in common. One is forgotten when no record of the last
-    `window_size` lay in it: what HOTSPOTS finds afterwards, it finds in other records.
+    One is new when its box has no point in common with any box that one of the records before lay in, of the last
+    `window_size` with this one. So one that grows, wanders, merges with others or splits up stays known; one that no
+    such record lay in is forgotten: what HOTSPOTS finds afterwards, it finds in other records.
+
+    It holds the boxes of those records, but none that lies within a later one: what touches it touches that as well.
 
     Args:
         window_size: that of HOTSPOTS.
@@ -45,36 +42,41 @@ class Appearances:
     def __init__(self, window_size: int) -> None:
         self._window_size = window_size
         self._records = 0
-        self._known: list[_Known] = []
+        self._boxes: npt.NDArray[np.float64] = np.empty((0, 2, 0))
+        self._last: npt.NDArray[np.int64] = np.empty(0, np.int64)  # which record lay in each, by its number
 
     def begins(self, around: Sequence[Bounds]) -> bool:
         """Whether one of the hotspots that the next record lies in is new; all of them are known afterwards."""
         self._records += 1
-        self._known = [known for known in self._known if self._records - known.last < self._window_size]
+        is_recent = self._records - self._last < self._window_size
+        boxes, last = self._boxes[is_recent], self._last[is_recent]
         is_new = False
-        for bounds in around:
-            others = [known for known in self._known if not _touch(known.bounds, bounds)]
-            is_new = is_new or len(others) == len(self._known)
-            self._known = [*others, _Known(bounds, self._records)]
+        if around:
+            found = np.array(around, np.float64)
+            boxes = boxes if len(boxes) else np.empty((0, *found.shape[1:]))
+            least, most = found[:, None, 0], found[:, None, 1]
+            is_touched = np.all((boxes[:, 0] <= most) & (least <= boxes[:, 1]), axis=2)
+            is_new = not np.any(is_touched, axis=1).all()
+            is_inside = np.all((least <= boxes[:, 0]) & (boxes[:, 1] <= most), axis=2)
+            is_kept = ~np.any(is_inside, axis=0)
+            boxes = np.concatenate([boxes[is_kept], found])
+            last = np.concatenate([last[is_kept], np.full(len(found), self._records)])
+        self._boxes, self._last = boxes, last
         return is_new
 
     def pack(self) -> bytes:
         """All of it; `unpack` is the inverse."""
-        return orjson.dumps([self._records, [[*known.bounds, known.last] for known in self._known]])
+        known = [[*box, last] for box, last in zip(self._boxes.tolist(), self._last.tolist(), strict=True)]
+        return orjson.dumps([self._records, known])
 
     @classmethod
     def unpack(cls, packed: bytes, window_size: int) -> "Appearances":
         appearances = cls(window_size)
         appearances._records, known = orjson.loads(packed)
-        appearances._known = [_Known((least, most), last) for least, most, last in known]
+        if known:
+            appearances._boxes = np.array([[least, most] for least, most, _ in known], np.float64)
+            appearances._last = np.array([last for *_, last in known], np.int64)
         return appearances
-
-
-def _touch(one: Bounds, other: Bounds) -> bool:
-    return all(
-        least <= other_most and other_least <= most
-        for least, most, other_least, other_most in zip(*one, *other, strict=True)
-    )
 
 
 @dataclass(frozen=True)

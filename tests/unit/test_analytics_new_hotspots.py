@@ -1,6 +1,9 @@
 """Each hotspot is told of once, with the first record in it, and a restored scorer goes on as the one before it."""
 
+import itertools
+
 import numpy as np
+import orjson
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,8 +33,18 @@ def test_a_hotspot_is_new_with_its_first_record_alone() -> None:
 
 
 def test_boxes_that_have_a_point_in_common_are_one_hotspot_as_it_moves() -> None:
-    assert told([box(0, 1)], [box(1, 2)], [box(2, 3)], [box(0, 1)]) == [True, False, False, True]
+    assert told([box(0, 1)], [box(1, 2)], [box(2, 3)], [box(3, 4)], [box(0, 1)]) == [True, False, False, False, True]
     assert told([box(0, 1)], [box(1.001, 2)]) == [True, True]
+
+
+def test_hotspots_that_merge_and_split_again_are_not_told_of_again() -> None:
+    one, other, both = box(0, 1), box(5, 6), box(0, 6)
+    assert told([one], [other], [both], [one], [other], window=100) == [True, True, False, False, False]
+
+
+def test_whichever_of_its_hotspots_a_record_is_said_to_lie_in_first() -> None:
+    for around in ([box(0, 3), box(3, 4)], [box(3, 4), box(0, 3)]):
+        assert told([box(0, 1)], around) == [True, True]
 
 
 def test_a_record_in_two_begins_when_one_of_them_is_new() -> None:
@@ -58,18 +71,30 @@ BOXES = st.builds(lambda low, size: box(low, low + size), st.integers(0, 20), st
 def test_it_is_what_a_search_through_all_records_of_the_window_finds(
     records: list[list[tuple[list[float], list[float]]]], window: int
 ) -> None:
-    groups: list[dict[str, list[float]]] = []
+    def points_of(of: tuple[list[float], list[float]]) -> set[int]:
+        return set(range(int(of[0][0]), int(of[1][0]) + 1))  # all boxes begin and end at whole numbers
+
     expected = []
     for number, around in enumerate(records):
-        groups = [group for group in groups if number - group["last"][0] < window]
-        begins = False
-        for (low,), (high,) in around:
-            hit = [group for group in groups if not (group["high"][0] < low or high < group["low"][0])]
-            begins |= not hit
-            groups = [group for group in groups if group not in hit]
-            groups.append({"low": [low], "high": [high], "last": [number]})
-        expected.append(begins)
+        before = [points_of(other) for other in itertools.chain(*records[max(0, number - window + 1) : number])]
+        expected.append(any(all(points_of(one).isdisjoint(other) for other in before) for one in around))
     assert told(*records, window=window) == expected
+
+
+def known(appearances: Appearances) -> int:
+    return len(orjson.loads(appearances.pack())[1])
+
+
+def test_what_it_holds_is_bounded_by_the_window() -> None:
+    wanders, stays, grows = Appearances(50), Appearances(50), Appearances(50)
+    for number in range(500):
+        wanders.begins([box(number, number + 1)])
+        stays.begins([box(0, 1)])
+        grows.begins([box(-number, number)])
+    assert (known(wanders), known(stays), known(grows)) == (50, 1, 1)
+    for _ in range(50):
+        wanders.begins([])
+    assert known(wanders) == 0
 
 
 @given(st.lists(st.lists(BOXES, max_size=3), min_size=1, max_size=20), st.data())
