@@ -298,3 +298,70 @@ def test_the_least_and_the_largest_bigint_can_be_written(number):
     ((_, written),) = first.outputs
     ((_, inserted),) = last.outputs
     assert inserted.of([None] * 4 + [written.of([None] * 8)]) == number
+
+
+@pytest.mark.parametrize(
+    ("select", "what", "instead"),
+    [
+        ("SELECT STREAM\nTRIM(BOTH 'x' FROM ticker) {S}", "TRIM of", "TRIM(text)"),
+        ("SELECT STREAM\nTRIM(LEADING FROM ticker) {S}", "TRIM of one end", "TRIM(text)"),
+        ("SELECT STREAM\nTRIM(ticker, 'x') {S}", "TRIM of characters", "TRIM(text)"),
+        ("SELECT STREAM price {S} WHERE\nprice BETWEEN SYMMETRIC 5 AND 1", "BETWEEN SYMMETRIC", "lower bound first"),
+        ("SELECT STREAM\na.b.price {S}", "A column's name of more than two parts", "stream.column"),
+        ("SELECT STREAM *\nEXCEPT (price) {S}", "* without some of the columns", "name the columns"),
+        ("SELECT STREAM x\n{S} AS s (x)", "Names of columns behind a stream's", "AS behind each"),
+        (
+            "SELECT STREAM\nSUM(price) OVER (w ROWS 2 PRECEDING) {S} WINDOW w AS (ROWS 2 PRECEDING)",
+            "A window made of another",
+            "PARTITION BY and the length in one",
+        ),
+        (
+            "SELECT STREAM SUM(price) OVER w2 {S} WINDOW w AS (PARTITION BY ticker),\nw2 AS (w ROWS 2 PRECEDING)",
+            "A window made of another",
+            "PARTITION BY and the length in one",
+        ),
+        (
+            "SELECT STREAM\nSUM(price) OVER (ROWS BETWEEN 2 PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW) {S}",
+            "EXCLUDE in a window",
+            "SUM(x) OVER w - x",
+        ),
+        ("SELECT STREAM price {S} ORDER BY FLOOR(ROWTIME TO MINUTE),\nprice DESC NULLS FIRST", "NULLS FIRST", "least"),
+        ("SELECT STREAM price {S} ORDER BY FLOOR(ROWTIME TO MINUTE),\nprice NULLS LAST", "LAST upwards", "least"),
+    ],
+)  # fmt: skip
+def test_a_part_of_a_construct_that_nothing_reads_is_refused_not_left_out(select, what, instead):
+    said = refused_query(select.replace("{S}", SOURCE))
+    assert what in said
+    assert "is not supported" in said
+    assert instead in said
+    assert "Line 4: " in said or "Line 3: " in said
+
+
+@pytest.mark.parametrize(
+    ("select", "message"),
+    [
+        ("{S} ORDER BY FLOOR(ROWTIME TO MINUTE),\n1 DESC", "Line 4: `1` in ORDER BY is the same for every row"),
+        ("{S} ORDER BY FLOOR(ROWTIME TO MINUTE),\n-1", "`-1` in ORDER BY is the same for every row"),
+        ("{S} GROUP BY\n1, {STEP}", "Line 4: `1` in GROUP BY is the same for every row"),
+        ("{S} GROUP BY\n'TICKER', {STEP}", "`'TICKER'` in GROUP BY is the same for every row"),
+        ("{S}\nWINDOWED BY STAGGER (PARTITION BY 1 RANGE INTERVAL '1' SECOND)", "`1` in PARTITION BY is the same"),
+    ],
+)
+def test_a_column_s_number_is_no_key(select, message):
+    assert message in refused_query("SELECT STREAM 1 " + select.replace("{S}", SOURCE).replace("{STEP}", STEP))
+
+
+def test_a_constant_parts_no_window():
+    said = refused_query(f"SELECT STREAM SUM(price) OVER (PARTITION BY 1\nROWS 2 PRECEDING) {SOURCE}")
+    assert "`1` in PARTITION BY is the same for every row" in said
+
+
+def test_two_windows_of_one_name_are_refused():
+    windows = "WINDOW w AS (ROWS 2 PRECEDING),\nW AS (ROWS 3 PRECEDING)"
+    assert "there are two WINDOW W" in refused_query(f"SELECT STREAM SUM(price) OVER w {SOURCE} {windows}")
+
+
+def test_having_beside_order_by_and_a_star_of_another_stream_are_refused():
+    order = "ORDER BY FLOOR(ROWTIME TO SECOND)"
+    assert "HAVING needs GROUP BY" in refused_query(f"SELECT STREAM price {SOURCE} HAVING price > 1 {order}")
+    assert "there is no stream X in this query" in refused_query(f"SELECT STREAM x.* {SOURCE} AS s")

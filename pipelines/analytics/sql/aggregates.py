@@ -12,7 +12,7 @@ from sqlglot import exp
 from pipelines.analytics.sql import types
 from pipelines.analytics.sql.compile import Scope, Typed, compiled
 from pipelines.analytics.sql.expression import Aggregated, Column, Constant, Expression, Number, Present
-from pipelines.analytics.sql.refusals import unsupported, unsupported_node
+from pipelines.analytics.sql.refusals import require_read, unsupported, unsupported_node
 from pipelines.analytics.sql.types import Kind
 from pipelines.analytics.windows import Aggregate, Function
 
@@ -58,6 +58,7 @@ class Aggregates:
             raise unsupported_node(node.this)
         if node.expressions or (not isinstance(node, exp.Count) and type(node) not in _NUMBERS):
             raise unsupported_node(node)
+        require_read(node)
         argument = compiled(node.this, self._scope)
         if isinstance(node, exp.Count):
             return Typed(self._whole(self._number("SUM", Present(argument.value))), types.BIGINT)

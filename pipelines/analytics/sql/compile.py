@@ -11,7 +11,7 @@ from pipelines.analytics.sql import types
 from pipelines.analytics.sql.dialect import Step
 from pipelines.analytics.sql.expression import CALENDAR, UNITS_MS, Call, Cast, Column, Constant, Expression, Logic
 from pipelines.analytics.sql.parse import ROWTIME, Field, name_of
-from pipelines.analytics.sql.refusals import unsupported, unsupported_node, wrong
+from pipelines.analytics.sql.refusals import require_read, unsupported, unsupported_node, wrong
 from pipelines.analytics.sql.types import Kind, SqlType, sql_type
 from pipelines.runtime.errors import ConfigurationError
 
@@ -123,6 +123,7 @@ def _compiled(node: exp.Expr, scope: Scope, special: Special) -> Typed:  # noqa:
         _expect(child, found, found.type.kind is Kind.TRUTH, "a condition")
         return found.value
 
+    require_read(node)
     match node:
         case exp.Paren() | exp.Alias():
             return inner(node.this)

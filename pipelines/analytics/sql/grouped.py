@@ -9,7 +9,7 @@ from pipelines.analytics.sql.dialect import Stagger, Step
 from pipelines.analytics.sql.expression import Column, Expression
 from pipelines.analytics.sql.parse import ROWTIME, name_of
 from pipelines.analytics.sql.query import Query, Score, condition, named, where
-from pipelines.analytics.sql.refusals import unsupported, wrong
+from pipelines.analytics.sql.refusals import require_key, unsupported, wrong
 from pipelines.analytics.sql.steps import Derive
 from pipelines.analytics.sql.types import Kind
 from pipelines.analytics.state import Unscored
@@ -28,6 +28,8 @@ def grouped(node: exp.Select, query: Query) -> Query:
         if node.args.get("group"):
             raise wrong(stagger, "WINDOWED BY takes the place of GROUP BY.", "leave GROUP BY out")
         keys = [compiled(each, scope) for each in stagger.args["partition_by"]]
+        for each, key in zip(stagger.args["partition_by"], keys, strict=True):
+            require_key(each, key.value, "PARTITION BY")
         window, opens, time = StaggerWindow(interval_ms(stagger.expression)), None, None
     aggregates = Aggregates(scope, first=len(keys) + 2)
     end, start = Typed(Column(len(keys) + 1), types.TIMESTAMP), Typed(Column(len(keys)), types.TIMESTAMP)
@@ -73,6 +75,8 @@ def _tumbling(group: exp.Expr, query: Query) -> tuple[list[Typed], Window, Expre
     if extra:
         raise unsupported(group, extra[0].upper(), "write one pump for each grouping")
     found = [(each, compiled(each, scope)) for each in group.expressions]
+    for each, typed in found:
+        require_key(each, typed.value, "GROUP BY")
     times = [(at, each) for at, (each, _) in enumerate(found) if isinstance(each, exp.Floor | Step)]
     by_rowtime = [at for at, each in times if compiled(each.this, scope).value == Column(0)]
     at_times = by_rowtime or [at for at, each in times if query.is_source and _is_time(each.this, scope)]

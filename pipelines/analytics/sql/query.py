@@ -10,7 +10,7 @@ from sqlglot import exp
 from pipelines.analytics.sql.compile import BASE, Scope, Typed, compiled
 from pipelines.analytics.sql.expression import Column, Expression
 from pipelines.analytics.sql.parse import Field, name_of
-from pipelines.analytics.sql.refusals import wrong
+from pipelines.analytics.sql.refusals import require_read, wrong
 from pipelines.analytics.sql.steps import CARRIED, ORIGIN, Derive, fields_of
 from pipelines.analytics.sql.types import Kind
 from pipelines.analytics.state import Scoring
@@ -100,6 +100,12 @@ def named(
         if isinstance(inner, exp.Star) or (isinstance(inner, exp.Column) and isinstance(inner.this, exp.Star)):
             if not star:
                 raise wrong(item, "* has no meaning beside GROUP BY.", "name the columns")
+            require_read(inner)
+            if isinstance(inner, exp.Column):
+                require_read(inner.this)
+            if isinstance(inner, exp.Column) and name_of(inner.args["table"]) not in scope.names:
+                fix = f"write {' or '.join(scope.names)}, in quotes where it is not in capitals"
+                raise wrong(inner, f"there is no stream {name_of(inner.args['table'])} in this query.", fix)
             found += [(each.name, scope.column(at)) for at, each in enumerate(scope.fields)]
             continue
         if isinstance(item, exp.Alias):

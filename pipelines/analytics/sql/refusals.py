@@ -1,9 +1,11 @@
 """What is refused, and what to use instead: every refusal names the construct and its line. Pure."""
 
-from typing import Final
+from typing import Any, Final
 
 from sqlglot import exp
 
+from pipelines.analytics.sql.dialect import Step
+from pipelines.analytics.sql.expression import Constant, Expression
 from pipelines.runtime.errors import ConfigurationError
 
 _PUMP: Final = "write its query as a pump into a stream of its own, and select from that"
@@ -62,6 +64,77 @@ NODES: Final = {
     exp.Window: ("OVER in this place", _PUMP),
 }
 """Nodes of sqlglot's tree; the first that fits counts."""
+
+_THIS: Final = ("this",)
+_BOTH: Final = ("this", "expression")
+_READ: Final[dict[Any, tuple[str, ...]]] = {
+    **dict.fromkeys((exp.Paren, exp.Not, exp.Upper, exp.Lower, exp.Trim, exp.Length, exp.Neg, exp.Abs), _THIS),
+    **dict.fromkeys((exp.Boolean, exp.Star, exp.TableAlias, exp.Null), _THIS),
+    **dict.fromkeys((exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.DPipe, exp.Like, exp.And, exp.Or, exp.Is), _BOTH),
+    **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, Step), _BOTH),
+    **dict.fromkeys((exp.Sum, exp.Avg, exp.Min, exp.Max, exp.FirstValue, exp.LastValue, exp.Count), _THIS),
+    exp.Alias: ("this", "alias"),
+    exp.Between: ("this", "low", "high"),
+    exp.Case: ("this", "ifs", "default"),
+    exp.Cast: ("this", "to"),
+    exp.Coalesce: ("this", "expressions"),
+    exp.Column: ("this", "table"),
+    exp.ColumnDef: ("this", "kind"),
+    exp.Floor: ("this", "to", "decimals"),
+    exp.In: ("this", "expressions", "query", "unnest", "field"),
+    exp.Literal: ("this", "is_string"),
+    exp.Order: ("this", "expressions"),
+    exp.Ordered: ("this", "desc", "nulls_first"),
+    exp.Window: ("this", "partition_by", "order", "spec", "over"),
+    exp.WindowSpec: ("kind", "start", "start_side", "end", "end_side"),
+}
+"""The parts of a node that the rest of this room reads, or refuses in words of its own."""
+_SAYS_NOTHING: Final = ("negate", "big_int", "safe", "typed", "is_nvl")
+"""Parts by which sqlglot tells dialects apart; `compile.compiled` reads `negate` of every node."""
+
+_PARTS: Final[dict[tuple[Any, str], tuple[str, str]]] = {
+    (exp.Trim, "position"): ("TRIM of one end, or of characters,", "write TRIM(text): it takes blanks from both ends"),
+    (exp.Trim, "expression"): ("TRIM of characters", "write TRIM(text): it takes blanks from both ends"),
+    (exp.Between, "symmetric"): ("BETWEEN SYMMETRIC", "write the lower bound first: x BETWEEN 1 AND 5"),
+    (exp.Column, "db"): ("A column's name of more than two parts", "write stream.column"),
+    (exp.ColumnDef, "constraints"): ("A constraint of a column", "leave it out; a pump's WHERE leaves rows out"),
+    (exp.Star, "except_"): ("* without some of the columns", "name the columns"),
+    (exp.TableAlias, "columns"): ("Names of columns behind a stream's", "write AS behind each in the select list"),
+    (exp.Window, "alias"): (
+        "A window made of another",
+        "write PARTITION BY and the length in one window: WINDOW W AS (PARTITION BY ... ROWS 10 PRECEDING)",
+    ),
+    (exp.WindowSpec, "exclude"): (
+        "EXCLUDE in a window",
+        "leave it out, and take the row's value off: SUM(x) OVER w - x",
+    ),
+}
+"""Parts that are refused: what they are called, and what to write instead."""
+
+
+def require_read(node: exp.Expr) -> None:
+    """Refuses a node with a part that nothing reads, since what it says would be left out in silence.
+
+    Raises:
+        ConfigurationError: there is one, or no node of this kind has a place here.
+    """
+    read = _READ.get(type(node))
+    if read is None:
+        raise unsupported_node(node)
+    for name, value in node.args.items():
+        if value and name not in read and name not in _SAYS_NOTHING:
+            plain = f"{name.rstrip('_').upper()} of {node.key.upper()}"
+            raise unsupported(node, *_PARTS.get((type(node), name), (plain, "leave it out")))
+
+
+def require_key(node: exp.Expr, value: Expression, clause: str) -> None:
+    """Refuses a constant as a key: it parts and sorts nothing, and a column's number, as SQL-92 had it, is none here.
+
+    Raises:
+        ConfigurationError: it is one.
+    """
+    if isinstance(value, Constant):
+        raise wrong(node, f"`{node.sql()}` in {clause} is the same for every row.", "name a column, or leave it out")
 
 
 def line_of(node: exp.Expr | None) -> int | None:

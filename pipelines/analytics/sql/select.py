@@ -10,7 +10,7 @@ from pipelines.analytics.sql.grouped import grouped
 from pipelines.analytics.sql.ordered import ordered
 from pipelines.analytics.sql.parse import name_of
 from pipelines.analytics.sql.query import Functions, Query, Streams, in_cursor, named, where
-from pipelines.analytics.sql.refusals import CLAUSES, unsupported, unsupported_node, wrong
+from pipelines.analytics.sql.refusals import CLAUSES, require_read, unsupported, unsupported_node, wrong
 from pipelines.analytics.sql.sliding import over, sliding
 from pipelines.analytics.sql.steps import Derive
 
@@ -38,6 +38,8 @@ def plan_select(node: exp.Expr, streams: Streams, functions: Functions) -> Query
             raise unsupported(value[0] if isinstance(value, list) else value, what, fix)
     query = _from(node, streams, functions)
     slides = list(over(node))
+    if node.args.get("having") and not (node.args.get("group") or node.args.get("cluster")):
+        raise wrong(node.args["having"], "HAVING needs GROUP BY.", "write WHERE")
     if node.args.get("order"):
         if slides or node.args.get("group") or node.args.get("cluster"):
             raise unsupported(node.args["order"], "ORDER BY in an aggregating query", "sort in a pump behind it")
@@ -47,8 +49,6 @@ def plan_select(node: exp.Expr, streams: Streams, functions: Functions) -> Query
         if slides:
             raise unsupported(slides[0], "OVER together with GROUP BY", "write the GROUP BY as a pump of its own")
         return grouped(node, query)
-    if node.args.get("having"):
-        raise wrong(node.args["having"], "HAVING needs GROUP BY.", "write WHERE")
     return sliding(node, query, slides) if slides else _plain(node, query)
 
 
@@ -65,6 +65,8 @@ def _from(node: exp.Select, streams: Streams, functions: Functions) -> Query:
         what, fix = CLAUSES.get(extra[0], (f"{name.upper()} behind a stream's name", "name the stream alone"))
         raise unsupported(table, what, fix)
     alias = table.args.get("alias")
+    if alias is not None:
+        require_read(alias)
     if isinstance(table.this, exp.Func):
         query = functions(table.this, lambda select: plan_select(select, streams, functions))
         names = (name_of(alias.this),) if alias is not None else ()

@@ -19,7 +19,7 @@ from pipelines.analytics.sql.query import (
     restored,
     where,
 )
-from pipelines.analytics.sql.refusals import unsupported, unsupported_node, wrong
+from pipelines.analytics.sql.refusals import require_key, require_read, unsupported, unsupported_node, wrong
 from pipelines.analytics.sql.steps import Derive, fields_of
 from pipelines.analytics.state import Unscored
 from pipelines.analytics.windows import Sliding, SlidingRows, Windowing
@@ -39,7 +39,10 @@ def over(node: exp.Select) -> Iterator[exp.Window]:
 def sliding(node: exp.Select, query: Query, slides: list[exp.Window]) -> Query:
     """Aggregates OVER windows that slide (C10): one window behind the other adds its aggregates to each row."""
     scope = query.scope
-    known = {name_of(each.this): each for each in node.args.get("windows") or ()}
+    known: dict[str, exp.Expr] = {}
+    for each in node.args.get("windows") or ():
+        if known.setdefault(name_of(each.this), each) is not each:
+            raise wrong(each, f"there are two WINDOW {name_of(each.this)}.", "call one of them otherwise")
     frames: dict[Frame, list[exp.Window]] = {}
     for each in slides:
         frames.setdefault(_frame(each, known, scope), []).append(each)
@@ -97,10 +100,15 @@ def _frame(node: exp.Window, known: dict[str, exp.Expr], scope: Scope) -> Frame:
     if alias is not None:
         if name_of(alias) not in known:
             raise wrong(node, f"there is no WINDOW {name_of(alias)}.", f"write WINDOW {name_of(alias)} AS (...)")
+        if any(node.args.get(part) for part in ("partition_by", "order", "spec")):
+            require_read(node)
         over = known[name_of(alias)]
+    require_read(over)
     if over.args.get("order") is not None:
         raise unsupported(over, "ORDER BY in a window", "leave it out: rows come in the order of ROWTIME")
     spec = over.args.get("spec")
+    if spec is not None:
+        require_read(spec)
     fix = "write RANGE INTERVAL '5' SECOND PRECEDING or ROWS 10 PRECEDING"
     if (
         spec is None
@@ -110,7 +118,10 @@ def _frame(node: exp.Window, known: dict[str, exp.Expr], scope: Scope) -> Frame:
     ):
         raise unsupported(over, "A window without a length", fix)
     start = spec.args["start"]
-    partition = tuple(compiled(each, scope).value for each in over.args.get("partition_by") or ())
+    by = over.args.get("partition_by") or ()
+    partition = tuple(compiled(each, scope).value for each in by)
+    for each, value in zip(by, partition, strict=True):
+        require_key(each, value, "PARTITION BY")
     if spec.args["kind"].upper() == "RANGE":
         return partition, Sliding(interval_ms(start))
     if not (isinstance(start, exp.Literal) and start.this.isdigit()):
