@@ -54,7 +54,7 @@ def command(
     from pipelines.runtime.launch import run_pipeline
 
     described = parse_application(_request(application))
-    code = described.code if file is None else file.read_text(encoding="utf-8")
+    code = described.code if file is None else _code(file)
     if not code:
         message = f"{application} has no ApplicationCode."
         raise ConfigurationError(message, fix="name a file with the code: `hydrant sql FILE --application ...`")
@@ -74,7 +74,7 @@ def command(
 
         def show(_: Any = None) -> None:
             for line in rows.more():
-                sys.stdout.write((line if as_json else _text(json.loads(line))) + "\n")
+                sys.stdout.write((line.decode() if as_json else _text(json.loads(line))) + "\n")
             sys.stdout.flush()
 
         before = {}
@@ -96,7 +96,7 @@ class _Lines:
         self._path = path
         self._read = 0
 
-    def more(self) -> list[str]:
+    def more(self) -> list[bytes]:
         """Those that are there since the last call."""
         if not self._path.exists():
             return []
@@ -106,7 +106,17 @@ class _Lines:
         if not whole:
             return []
         self._read += len(whole) + 1
-        return whole.decode().splitlines()
+        return whole.split(b"\n")  # a text's lines would end at U+2028, too, which JSON leaves as it is
+
+
+def _code(path: Path) -> str:
+    from pipelines.runtime.errors import ConfigurationError
+
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        message = f"{path} is no text in UTF-8: {error}"
+        raise ConfigurationError(message, fix="save it as UTF-8, e.g. with `iconv -t UTF-8`") from None
 
 
 def _request(path: Path) -> dict[str, Any]:
