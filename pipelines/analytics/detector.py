@@ -28,8 +28,9 @@ from pipelines.runtime.errors import InvalidDataError
 class ForestDetector(AnomalyDetector):
     """Scores `beam.Row`s of numbers; the forest's columns are the fields of the first row it sees, in their order.
 
-    `score_one` gives NaN, Beam's sign for "not ready", for each of the first subSampleSize rows (KDA's function gives
-    0, C11), and None for a row that no forest can take; `learn_one` leaves such a row out.
+    `score_one` gives NaN, Beam's sign for "not ready", for each of the first subSampleSize rows, or shingleSize if that
+    is more (KDA's function gives 0, C11), and None for a row that no forest can take; `learn_one` leaves such a row
+    out.
 
     Args:
         parameters: of RANDOM_CUT_FOREST by KDA's names (C11).
@@ -62,7 +63,7 @@ class ForestDetector(AnomalyDetector):
             score = forest.peek(_vector(x, forest.options.columns))
         except InvalidDataError:
             return None
-        return score if forest.seen >= forest.options.sub_sample_size else math.nan
+        return score if forest.seen >= forest.options.learning_records else math.nan
 
     def _of(self, row: beam.Row) -> RandomCutForest:
         if self._forest is None:

@@ -27,7 +27,8 @@ class ForestOptions:
     Attributes:
         columns: names of the numeric columns in the cursor's order, 1 to 30.
         number_of_trees: the score is the mean over them; numberOfTrees.
-        sub_sample_size: records a tree keeps, and records before the first score; subSampleSize.
+        sub_sample_size: records a tree keeps, and records before the first score, unless a shingle is longer, see
+            `learning_records`; subSampleSize.
         time_decay: records in which a record's weight falls by the factor e; timeDecay.
         shingle_size: consecutive records that make one point; shingleSize.
         with_directionality: whether an explanation says in which direction a column went (C12); withDirectionality.
@@ -64,6 +65,15 @@ class ForestOptions:
         if len(set(self.columns)) != len(self.columns):
             message = f"a column is given twice: {', '.join(self.columns)}"
             raise ConfigurationError(message, "name each column once")
+
+    @property
+    def learning_records(self) -> int:
+        """How many records at a series' beginning have the score 0.
+
+        C11 has subSampleSize. Before there are shingleSize records there is no shingle that could be scored, so it is
+        that many where it is more.
+        """
+        return max(self.sub_sample_size, self.shingle_size)
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any], columns: tuple[str, ...] = ("VALUE",), seed: int = 1) -> "ForestOptions":

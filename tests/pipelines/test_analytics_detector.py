@@ -80,6 +80,15 @@ def test_numbers_of_numpy_score_as_those_of_python_that_they_are_equal_to(number
     assert score > 1
 
 
+def test_it_is_not_ready_before_there_is_a_whole_shingle():
+    detector, found = ForestDetector({"numberOfTrees": 5, "subSampleSize": 10, "shingleSize": 30}), []
+    for value in values():
+        found.append(detector.score_one(beam.Row(value=value)))
+        detector.learn_one(beam.Row(value=value))
+    assert [at for at, score in enumerate(found) if math.isnan(score)] == list(range(30))
+    assert all(score > 0 for score in found[30:])
+
+
 def test_parameters_are_refused_where_the_detector_is_made():
     with pytest.raises(ConfigurationError, match="numberOfTrees"):
         ForestDetector({"numberOfTrees": 0})

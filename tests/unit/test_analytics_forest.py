@@ -66,6 +66,22 @@ def test_c11_up_to_30_columns_and_no_unknown_parameter():
         ForestOptions.of({"numberOfTree": 100})
 
 
+@pytest.mark.parametrize(
+    ("sub_sample_size", "shingle_size", "learning"),
+    [(10, 30, 30), (10, 11, 11), (10, 10, 10), (16, 4, 16), (30, 29, 30)],
+)
+def test_c11_a_shingle_longer_than_the_sub_sample_has_to_be_whole_before_the_first_score(
+    sub_sample_size, shingle_size, learning
+):
+    options = ForestOptions(
+        ("value",), number_of_trees=5, sub_sample_size=sub_sample_size, time_decay=1000, shingle_size=shingle_size
+    )
+    assert options.learning_records == learning
+    found = scores(options, numbers(60))
+    assert found[:learning] == [0.0] * learning
+    assert all(score > 0 for score in found[learning:])
+
+
 @pytest.mark.parametrize("shingle_size", [1, 8, 30])
 def test_c11_the_first_sub_sample_size_records_score_0_and_the_next_does_not(shingle_size):
     found = scores(ForestOptions(shingle_size=shingle_size, number_of_trees=10), numbers(300))
