@@ -89,7 +89,6 @@ def scores(results: Sequence[Mapping[str, Any]]) -> list[str]:
             "output_after": FOREST.sub_sample_size - FOREST.shingle_size + 1,
             "random_seed": FOREST.seed,
             "lambda": 1.0 / FOREST.time_decay,
-            "bounding_box_cache_fraction": 0.6,  # as the forest; another share can round otherwise
         }
         forest = krcf.RandomCutForest(options)
         first = [rows[0][name] for name in FOREST.columns]

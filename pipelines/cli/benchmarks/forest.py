@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import apache_beam as beam
 import krcf
-import numpy as np
 import pyarrow as pa
 from rich.table import Table
 
@@ -136,7 +135,7 @@ def _batch(values: Sequence[float]) -> pa.RecordBatch:
 
 
 def _bare(series: Sequence[Sequence[float]]) -> list[list[float]]:
-    """What one would write by hand with krcf, all its boxes cached, fed the distances that ours feeds it."""
+    """What one would write by hand with krcf, fed the distances that ours feeds it."""
     found = []
     for values in series:
         forest = krcf.RandomCutForest(
@@ -165,15 +164,15 @@ def _scored(scorers: Sequence[ForestScorer], batches: Sequence[pa.RecordBatch]) 
 
 
 def _same(expected: Sequence[Sequence[float]], found: Sequence[Sequence[float]]) -> None:
-    """The scores behind the learning phase are krcf's own; with all boxes kept it may round otherwise.
+    """The scores behind the learning phase are krcf's own.
 
     Raises:
         AccountError: they are not.
     """
     learnt = _OPTIONS.sub_sample_size
     for ours, bare in zip(found, expected, strict=True):
-        if not np.allclose(ours[learnt:], bare[learnt:], rtol=1e-6, atol=0):
-            message = "The scorer's scores are not those of bare krcf."
+        if ours[learnt:] != bare[learnt:]:
+            message = "The scorer's scores are not, to the last bit, those of bare krcf."
             raise AccountError(message, fix="look for what changed in pipelines/analytics/forest.py")
 
 
