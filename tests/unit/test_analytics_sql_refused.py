@@ -123,6 +123,7 @@ def test_c13_hotspots_needs_its_parameters():
         ("CREATE OR REPLACE STREAM s (a", "Line 1: this is no SQL"),
         ("CREATE OR REPLACE STREAM s (a)", "the column A has no type"),
         ("CREATE OR REPLACE STREAM s (a VARBINARY(4))", "The type VARBINARY(4) of column A on line 1 is not supported"),
+        ("CREATE OR REPLACE STREAM s (a DOUBLE NOT NULL)", "Line 1: A constraint of a column is not supported"),
         ("CREATE OR REPLACE STREAM s (a DOUBLE) 'open", "The code is no SQL"),
         ("-- nothing", "The code has no pump"),
         ("x" * 102_401, "102,401 characters"),
@@ -365,3 +366,34 @@ def test_having_beside_order_by_and_a_star_of_another_stream_are_refused():
     order = "ORDER BY FLOOR(ROWTIME TO SECOND)"
     assert "HAVING needs GROUP BY" in refused_query(f"SELECT STREAM price {SOURCE} HAVING price > 1 {order}")
     assert "there is no stream X in this query" in refused_query(f"SELECT STREAM x.* {SOURCE} AS s")
+
+
+@pytest.mark.parametrize("columns", ["a DOUBLE,\na DOUBLE", 'a DOUBLE,\n"A" VARCHAR(4)'])
+def test_c6_a_stream_with_two_columns_of_one_name_is_refused(columns):
+    said = refused(f"CREATE STREAM s (b DOUBLE, {columns})")
+    assert "the stream S has two columns A. Fix: " in said
+    assert "Line 1: " in said or "Line 2: " in said
+
+
+def test_c6_names_that_differ_in_case_are_two():
+    plan(
+        OUT
+        + f'CREATE STREAM s (a DOUBLE, "a" DOUBLE); CREATE PUMP p AS INSERT INTO "OUT" SELECT STREAM price {SOURCE}',
+        FIELDS,
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        ("RANDOM_CUT_FOREST_WITH_EXPLANATION(CURSOR(SELECT STREAM\nprice AS x, exact + 1 AS x {S}))", "X"),
+        ("RANDOM_CUT_FOREST(CURSOR(SELECT STREAM\nprice, at, price {S}))", "PRICE"),
+        ("RANDOM_CUT_FOREST(CURSOR(SELECT STREAM\nprice AS anomaly_score {S}))", "ANOMALY_SCORE"),
+        ("HOTSPOTS(CURSOR(SELECT STREAM\nprice AS x, price AS x {S}), 100, 0.5, 5)", "X"),
+    ],
+)
+def test_c11_c12_c13_a_function_with_two_columns_of_one_name_is_refused(call, name):
+    said = refused_query(f"SELECT STREAM 1 FROM TABLE({call.replace('{S}', SOURCE)})")
+    assert f"has two columns {name}" in said
+    assert "AS" in said
+    assert "Line 4: " in said or "Line 3: " in said

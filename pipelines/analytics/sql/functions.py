@@ -66,6 +66,11 @@ def plan_function(node: exp.Expr, select: Callable[[exp.Select], Query]) -> Quer
         raise wrong(inner, f"{name} takes a cursor first.", f"write {name}(CURSOR(SELECT STREAM ...), ...)")
     query = select(cursor.this)
     columns = _columns(inner, query.fields)
+    result = [field.name for field in (*query.fields, *_RESULTS[name])]
+    twice = next((each for at, each in enumerate(result) if each in result[:at]), None)
+    if twice is not None:
+        fix = "write AS and a name of its own behind each column of the cursor"
+        raise wrong(cursor, f"what {name} gives has two columns {twice}.", fix)
     if len(given) > len(_PARAMETERS[name]):
         raise wrong(inner, f"{name} takes {', '.join(_PARAMETERS[name])}.", f"leave {len(given)} parameters out")
     parameters = dict(zip(_PARAMETERS[name], map(_value, given), strict=False))

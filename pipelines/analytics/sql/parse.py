@@ -9,7 +9,7 @@ from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokenizer_core import TokenType
 
 from pipelines.analytics.sql.dialect import CreatePump, CreateStream, KinesisAnalytics
-from pipelines.analytics.sql.refusals import CLAUSES, WORDS, line_of, unsupported, wrong
+from pipelines.analytics.sql.refusals import CLAUSES, WORDS, line_of, require_read, unsupported, wrong
 from pipelines.analytics.sql.types import SqlType, sql_type
 from pipelines.runtime.errors import ConfigurationError
 
@@ -80,7 +80,13 @@ def parse(code: str) -> list[Statement]:
 
 def _statement(node: exp.Expr) -> Statement:
     if isinstance(node, CreateStream):
-        return StreamStatement(name_of(node.this), tuple(map(_field, node.expressions)), node)
+        fields = tuple(map(_field, node.expressions))
+        found = [field.name for field in fields]
+        for at, name in enumerate(found):
+            if name in found[:at]:
+                message = f"the stream {name_of(node.this)} has two columns {name}."
+                raise wrong(node.expressions[at], message, "call one of them otherwise")
+        return StreamStatement(name_of(node.this), fields, node)
     if isinstance(node, CreatePump):
         columns = node.args.get("columns")
         if node.expression is None:
@@ -97,6 +103,8 @@ def _statement(node: exp.Expr) -> Statement:
 def _field(column: exp.Expr) -> Field:
     name = name_of(column if isinstance(column, exp.Identifier) else column.this)
     kind = column.args.get("kind")
+    if isinstance(column, exp.ColumnDef):
+        require_read(column)
     if kind is None:
         raise wrong(column, f"the column {name} has no type.", "write one, e.g. DOUBLE or VARCHAR(16)")
     return Field(name, sql_type(kind, f"column {name} on line {line_of(column)}"))
