@@ -120,6 +120,10 @@ def test_c5_rowtime_and_what_a_source_tells_of_a_record():
         ("NULL > 3 AND NOT ok", False),
         ("CAST(a AS VARCHAR(3))", "7"),
         ("CAST('2.5' AS DOUBLE) + a", 9.5),
+        ("CAST(ROWTIME AS VARCHAR(40))", "2018-08-01 11:00:20.000"),
+        ("CAST(FLOOR(at TO MINUTE) AS VARCHAR(23))", "2018-08-01 11:01:00.000"),
+        ("CAST(CAST('2018-08-01 11:01:05.5' AS TIMESTAMP) AS VARCHAR)", "2018-08-01 11:01:05.500"),
+        ("CAST(CAST(NULL AS TIMESTAMP) AS VARCHAR)", None),
         ("FLOOR(at TO MINUTE) = TIMESTAMP '2018-08-01 11:01:00'", True),
         ("FLOOR(at TO MONTH) = TIMESTAMP '2018-08-01 00:00:00'", True),
         ("FLOOR(at TO YEAR) = TIMESTAMP '2018-01-01 00:00:00'", True),
@@ -131,6 +135,11 @@ def test_what_an_expression_gives(sql, value):
     found = expression(sql).value.of(ROW)
     assert found == value
     assert type(found) is type(value)
+
+
+def test_c7_a_time_does_not_fit_into_a_text_that_is_too_short():
+    with pytest.raises(types.CoercionError, match=r"'2018-08-01 11:00:20.000' does not fit into VARCHAR\(22\)"):
+        expression("CAST(ROWTIME AS VARCHAR(22))").value.of(ROW)
 
 
 @pytest.mark.parametrize("sql", ["a / 0", '"b" / 0', "MOD(a, 0)"])

@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from pipelines.analytics.sql import types
 from pipelines.analytics.sql.compile import Scope, Typed, compiled
-from pipelines.analytics.sql.expression import Aggregated, Column, Constant, Expression, Number, Present
+from pipelines.analytics.sql.expression import Aggregated, Column, Constant, Exact, Expression, Number, Present
 from pipelines.analytics.sql.refusals import require_read, unsupported, unsupported_node
 from pipelines.analytics.sql.types import Kind
 from pipelines.analytics.windows import Aggregate, Function
@@ -67,7 +67,8 @@ class Aggregates:
         if not kind.is_numeric and not (kind is Kind.TIME and function != "SUM"):
             fix = "aggregate a number or, with MIN and MAX, a TIMESTAMP; group by a text"
             raise unsupported(node, f"{node.key.upper()} of a {argument.type.name}", fix)
-        value = self._number(function, Number(argument.value, otherwise))
+        exact = Exact(argument.value) if function != "SUM" and argument.type.name == "BIGINT" else argument.value
+        value = self._number(function, Number(exact, otherwise))
         if function in ("FIRST", "LAST"):
             present = self._number(function, Present(argument.value))
         else:

@@ -151,7 +151,8 @@ def _compiled(node: exp.Expr, scope: Scope, special: Special) -> Typed:  # noqa:
             return _logic("OR", *(_binary(node, "=", left, inner(each)).value for each in node.expressions))
         case exp.Cast() if type(node) is exp.Cast:
             into = sql_type(node.to, f"CAST on line {node.meta.get('line', '?')}")
-            return Typed(Cast(inner(node.this).value, into), into)
+            given = inner(node.this)
+            return Typed(Cast(given.value, into, given.type.kind), into)
         case exp.Case():
             return _case(node, inner, condition)
         case exp.Coalesce():

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from pipelines.analytics.sql.types import TIMES_MS, SqlType
+from pipelines.analytics.sql.types import TIMES_MS, Kind, SqlType
 
 Row = Sequence[Any]
 
@@ -58,13 +58,14 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """A value as one of another type."""
+    """A value as one of another type; `given` is the kind that it has."""
 
     value: Expression
     into: SqlType
+    given: Kind | None = None
 
     def of(self, row: Row) -> Any:
-        return self.into.cast(self.value.of(row))
+        return self.into.cast(self.value.of(row), self.given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,20 @@ class Number:
     def of(self, row: Row) -> float:
         value = self.value.of(row)
         return self.otherwise if value is None else float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """A whole number that a float64 has: another is an error, since a window would give it back rounded."""
+
+    value: Expression
+
+    def of(self, row: Row) -> Any:
+        value = self.value.of(row)
+        if value is not None and abs(value) > 1 << 53:
+            message = f"{value} is a BIGINT beyond 2^53, which a window does not hold exactly"
+            raise EvaluationError(message)
+        return value
 
 
 @dataclass(frozen=True, slots=True)

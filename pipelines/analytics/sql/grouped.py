@@ -8,7 +8,7 @@ from pipelines.analytics.sql.compile import BASE, Scope, Typed, compiled, interv
 from pipelines.analytics.sql.dialect import Stagger, Step
 from pipelines.analytics.sql.expression import Column, Expression
 from pipelines.analytics.sql.parse import ROWTIME, name_of
-from pipelines.analytics.sql.query import Query, Score, condition, named, where
+from pipelines.analytics.sql.query import Query, Score, condition, key, named, where
 from pipelines.analytics.sql.refusals import require_key, unsupported, wrong
 from pipelines.analytics.sql.steps import Derive
 from pipelines.analytics.sql.types import Kind
@@ -28,12 +28,12 @@ def grouped(node: exp.Select, query: Query) -> Query:
         if node.args.get("group"):
             raise wrong(stagger, "WINDOWED BY takes the place of GROUP BY.", "leave GROUP BY out")
         keys = [compiled(each, scope) for each in stagger.args["partition_by"]]
-        for each, key in zip(stagger.args["partition_by"], keys, strict=True):
-            require_key(each, key.value, "PARTITION BY")
+        for each, typed in zip(stagger.args["partition_by"], keys, strict=True):
+            require_key(each, typed.value, "PARTITION BY")
         window, opens, time = StaggerWindow(interval_ms(stagger.expression)), None, None
     aggregates = Aggregates(scope, first=len(keys) + 2)
     end, start = Typed(Column(len(keys) + 1), types.TIMESTAMP), Typed(Column(len(keys)), types.TIMESTAMP)
-    by_value = {key.value: Typed(Column(at), key.type) for at, key in enumerate(keys)}
+    by_value = {each.value: Typed(Column(at), each.type) for at, each in enumerate(keys)}
 
     def special(child: exp.Expr) -> Typed | None:
         if is_aggregate(child):
@@ -58,7 +58,7 @@ def grouped(node: exp.Select, query: Query) -> Query:
         scope.inputs,
         aggregates.values(),
         where=where(node, scope),
-        series=tuple(key.value for key in keys),
+        series=tuple(map(key, keys)),
         time=None if time is None else scope.column(time).value,
     )
     inputs = ("window_start_ms", "event_ms", *aggregates.labels)

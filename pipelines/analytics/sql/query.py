@@ -7,8 +7,9 @@ from typing import Any
 import pyarrow as pa
 from sqlglot import exp
 
+from pipelines.analytics.sql import types
 from pipelines.analytics.sql.compile import BASE, Scope, Typed, compiled
-from pipelines.analytics.sql.expression import Column, Expression
+from pipelines.analytics.sql.expression import Call, Cast, Column, Constant, Expression
 from pipelines.analytics.sql.parse import Field, name_of
 from pipelines.analytics.sql.refusals import require_read, wrong
 from pipelines.analytics.sql.steps import CARRIED, ORIGIN, Derive, fields_of
@@ -88,6 +89,16 @@ def condition(node: exp.Expr, found: Typed) -> Expression:
     if found.type.kind is not Kind.TRUTH:
         raise wrong(node, f"`{node.this.sql()}` is no condition.", "write a comparison")
     return found.value
+
+
+def key(found: Typed) -> Expression:
+    """A value that rows are parted by: of a DOUBLE there is one zero and one 1, and infinity is an error, not NULL.
+
+    The series' name is JSON, which tells 0.0 from -0.0 and 1 from 1.0, and has no infinity.
+    """
+    if found.type.kind is not Kind.REAL:
+        return found.value
+    return Call("+", (Cast(found.value, types.DOUBLE), Constant(0.0)))
 
 
 def named(

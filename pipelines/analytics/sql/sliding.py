@@ -15,6 +15,7 @@ from pipelines.analytics.sql.query import (
     carried_fields,
     carrying,
     in_cursor,
+    key,
     named,
     restored,
     where,
@@ -119,9 +120,10 @@ def _frame(node: exp.Window, known: dict[str, exp.Expr], scope: Scope) -> Frame:
         raise unsupported(over, "A window without a length", fix)
     start = spec.args["start"]
     by = over.args.get("partition_by") or ()
-    partition = tuple(compiled(each, scope).value for each in by)
-    for each, value in zip(by, partition, strict=True):
-        require_key(each, value, "PARTITION BY")
+    found = [compiled(each, scope) for each in by]
+    for each, typed in zip(by, found, strict=True):
+        require_key(each, typed.value, "PARTITION BY")
+    partition = tuple(map(key, found))
     if spec.args["kind"].upper() == "RANGE":
         return partition, Sliding(interval_ms(start))
     if not (isinstance(start, exp.Literal) and start.this.isdigit()):

@@ -76,14 +76,20 @@ class SqlType:
         """The Arrow type of a column."""
         return _ARROW[self.kind]
 
-    def cast(self, value: Any) -> Any:
+    def cast(self, value: Any, given: Kind | None = None) -> Any:
         """`value`, of any of the types, as one of this: CAST, and what INSERT does.
+
+        Args:
+            value: it; None is NULL.
+            given: its kind, where the value does not tell it: a TIMESTAMP is a number here, and another text.
 
         Raises:
             CoercionError: it does not fit (C4, C7).
         """
         if value is None:
             return None
+        if given is Kind.TIME and self.kind is Kind.TEXT:
+            value = time_text(value)
         try:
             return self._cast(value)
         except (ValueError, KeyError, OverflowError) as error:
