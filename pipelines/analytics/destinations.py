@@ -25,8 +25,8 @@ class ResultsToKinesis(beam.PTransform):
     """PCollection[results] -> `WrittenToKinesis`: each result as a JSON object, its series the partition key (C14).
 
     The order of a series' results is kept, for which a call has one of each series at most (B2): with few series that
-    is slow. What Kinesis throttles or fails is put again for ever; only what it would always refuse, as a record of
-    more than 10 MiB, is in `failed`.
+    is slow. What Kinesis throttles or fails is put again for ever; only what it would always refuse is in `failed`: a
+    record of more than the stream's MaxRecordSizeInKiB, 1 MiB where nobody set it (B1). Nobody else keeps that record.
 
     Args:
         stream: name or ARN.

@@ -3,6 +3,8 @@
 import json
 from collections import Counter
 
+import pytest
+
 from pipelines.analytics.sql.application import parse_application
 from pipelines.analytics.sql.job import SqlJob
 from pipelines.firehose.invoke import InProcessInvoker
@@ -133,3 +135,42 @@ def test_windows_by_a_time_of_the_records_take_what_is_out_of_order(kinesis, run
     assert [(row["row"]["ROWTIME"][14:19], row["row"]["N"], row["row"]["TOTAL"]) for row in rows] == [
         ("13:30", 3, 12.0), ("13:40", 3, 42.0), ("14:00", 2, 66.0),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("told_to", ["print", "stream"])
+def test_c7_b1_a_row_that_the_stream_of_an_output_refuses_is_one_of_the_error_stream(kinesis, run, tmp_path, told_to):
+    source, target, errors = kinesis.stream(1), kinesis.stream(1), kinesis.stream(1)
+    outputs = [("BIG", "KinesisStreamsOutput", f"arn:aws:kinesis:{ACCOUNT}:stream/{target}")]
+    if told_to == "stream":
+        outputs.insert(0, ("error_stream", "KinesisStreamsOutput", f"arn:aws:kinesis:{ACCOUNT}:stream/{errors}"))
+    described = request(source, outputs)
+    described["Inputs"][0]["InputSchema"]["RecordColumns"] = [{"Name": "T", "SqlType": "VARCHAR(500000)"}]
+    code = """
+        CREATE STREAM "BIG" (t VARCHAR(1500000));
+        CREATE PUMP "P" AS INSERT INTO "BIG" SELECT STREAM t || t || t FROM "SOURCE_SQL_STREAM_001";
+    """
+    rows = [json.dumps({"T": text}).encode() for text in ("x" * 400_000, "small")]
+    placed = kinesis.put(source, [Record(row, "a") for row in rows])
+    job = SqlJob.of(parse_application(described), code, lambda arn: None)
+    kept = tmp_path / "rows.jsonl"
+    run(job.pipeline("TRIM_HORIZON", {placed[0].shard_id: placed[-1].sequence_number}, str(kept)))
+    assert [json.loads(data) for data in _data(kinesis, target)] == [{"T": "small" * 3}]
+    printed = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    if told_to == "stream":
+        assert printed == []
+        (error,) = map(json.loads, _data(kinesis, errors))
+    else:
+        (line,) = printed
+        assert (line["stream"], _data(kinesis, errors)) == ("error_stream", [])
+        error = line["row"]
+    assert (error["ERROR_NAME"], error["DATA_ROWTIME"], error["PUMP_NAME"]) == ("OUTPUT_REFUSED", None, "")
+    assert error["MESSAGE"].startswith("the output of BIG refuses the row: ValidationException: Data and partition key")
+    assert bytes.fromhex(error["DATA_ROW"]) == (b'{"T":"' + b"x" * 400_000)[: 49_152 // 2]
+
+
+def _data(kinesis, stream):
+    (shard,) = kinesis.open_shards(stream)
+    iterator = kinesis.client.get_shard_iterator(
+        StreamName=stream, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+    )["ShardIterator"]
+    return [record["Data"] for record in kinesis.client.get_records(ShardIterator=iterator)["Records"]]

@@ -181,3 +181,22 @@ def test_the_watermark_follows_the_earliest_of_the_windows_columns_and_the_arriv
     event_time = record_format.source_time((0, 2), slack_ms=20)
     assert event_time.slack_ms == 20
     assert event_time.times_ms(page).to_pylist() == [60, 200, 300, 400, 500]
+
+
+@pytest.mark.parametrize("arn", ["arn:x", "arn:aws:lambda:us-east-1:1:function:alarm", FUNCTION.rpartition(":")[0]])
+def test_c15_a_lambda_output_without_a_functions_arn_is_refused(arn):
+    request = copy.deepcopy(REQUEST)
+    request["Outputs"] = [
+        {
+            "Name": "OUT",
+            "LambdaOutput": {"ResourceARN": arn, "RoleARN": ROLE},
+            "DestinationSchema": {"RecordFormatType": "JSON"},
+        },
+    ]
+    application = parse_application(request)
+    with pytest.raises(ConfigurationError, match="is no function's ARN") as refused:
+        SqlJob.of(application, application.code, lambda arn: None)
+    assert "arn:aws:lambda:<region>:<account>:function:<name>" in refused.value.fix
+    for good in (FUNCTION, f"{FUNCTION}:live"):
+        request["Outputs"][0]["LambdaOutput"]["ResourceARN"] = good
+        assert SqlJob.of(parse_application(request), application.code, lambda arn: None).kept == ["error_stream"]

@@ -13,6 +13,8 @@ ERROR_STREAM: Final = "error_stream"
 LEVEL: Final = "ERROR"
 LATE: Final = "OUT_OF_ORDER"
 BAD_SCHEMA: Final = "BAD_SCHEMA"
+OUTPUT_REFUSED: Final = "OUTPUT_REFUSED"
+"""A row that its destination would never take: no name of KDA's, which says nothing of such rows."""
 
 
 def _text(length: int) -> SqlType:

@@ -1,20 +1,25 @@
 """An application from its Kinesis stream to its destinations, as a Beam graph (C1, C14)."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import apache_beam as beam
+import pyarrow as pa
 
 from pipelines.analytics.destinations import ResultsToDeliveryStream, ResultsToFunction, ResultsToKinesis
 from pipelines.analytics.sql.application import Application, Input, Output
+from pipelines.analytics.sql.errors import ERROR_STREAM
 from pipelines.analytics.sql.plan import Plan, plan
-from pipelines.analytics.sql.transform import KeepRows, OutputRecords, SqlApplication
+from pipelines.analytics.sql.transform import KeepRows, OutputRecords, RefusedRows, SqlApplication
 from pipelines.firehose.invoke import Invoker
 from pipelines.firehose.source import kinesis_source
 from pipelines.kinesis import ReadFromKinesis
 from pipelines.runtime.aws import client
 from pipelines.runtime.errors import ConfigurationError
+
+_FUNCTION: Final = re.compile(r"arn:[^:]+:lambda:[^:]+:\d{12}:function:[^:]+(:[^:]+)?")
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,8 @@ class SqlJob:
         """The job of an application. Where its input is a delivery stream, AWS is asked which stream that reads.
 
         Raises:
-            ConfigurationError: the code is refused, an output is of a stream that it does not have, or nobody can read
-                the delivery stream.
+            ConfigurationError: the code is refused, an output is of a stream that it does not have or of a function
+                that has no ARN, or nobody can read the delivery stream.
             NotFoundError: there is no such delivery stream.
         """
         planned = plan(code, application.fields, application.source)
@@ -51,6 +56,9 @@ class SqlJob:
             if output.stream not in planned.filled:
                 message = f"The output {output.stream} is no stream that a pump of the code inserts into."
                 raise ConfigurationError(message, fix=f"name one of {', '.join(planned.filled)}")
+            if output.kind == "lambda" and _FUNCTION.fullmatch(output.arn) is None:
+                message = f"{output.arn!r}, the LambdaOutput of {output.stream}, is no function's ARN."
+                raise ConfigurationError(message, fix="write arn:aws:lambda:<region>:<account>:function:<name>")
         return cls(application, planned, _stream(application.input), invoker, lateness_s)
 
     @property
@@ -74,10 +82,17 @@ class SqlJob:
 
         def build(pipeline: beam.Pipeline) -> None:
             streams = pipeline | "Read" >> read | "Application" >> SqlApplication(record_format, self.plan)
+            # Those of error_stream come last: what the others refuse is theirs, too.
+            outputs = sorted(enumerate(self.application.outputs), key=lambda each: each[1].stream == ERROR_STREAM)
+            for at, output in outputs:
+                delivered = streams[output.stream] | f"Output {at}" >> self._destination(output)
+                # The other kinds are tried for ever (C14); C7's columns always fit into a record (B1).
+                if output.kind == "kinesis" and output.stream != ERROR_STREAM:
+                    into_rows = beam.ParDo(RefusedRows(output.stream)).with_output_types(pa.RecordBatch)
+                    refused = delivered.failed | f"Refused {at}" >> into_rows
+                    streams[ERROR_STREAM] = (streams[ERROR_STREAM], refused) | f"Errors {at}" >> beam.Flatten()
             for name in self.kept:
                 streams[name] | f"Keep {name}" >> beam.ParDo(KeepRows(path, name, self.plan.streams[name]))
-            for at, output in enumerate(self.application.outputs):
-                streams[output.stream] | f"Output {at}" >> self._destination(output)
 
         return build
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipelines.analytics.order import Lateness
 from pipelines.analytics.rows import EVENT_MS, PLACE
 from pipelines.analytics.scoring import RESULTS, ScoreRows
-from pipelines.analytics.sql.errors import ERROR_STREAM, LATE, error_rows
+from pipelines.analytics.sql.errors import ERROR_STREAM, LATE, OUTPUT_REFUSED, error_rows
 from pipelines.analytics.sql.parse import ROWTIME, Field
 from pipelines.analytics.sql.plan import Plan, Pump
 from pipelines.analytics.sql.query import Score
@@ -23,6 +23,7 @@ from pipelines.analytics.sql.source import RecordFormat
 from pipelines.analytics.sql.steps import RowError, output_rows
 from pipelines.analytics.sql.types import time_text
 from pipelines.analytics.stages import LATE as LATE_ROWS
+from pipelines.kinesis.outcome import FailedRecord
 from pipelines.runtime.clock import Clock, SystemClock
 
 _ROWS: Final = "rows"
@@ -122,6 +123,24 @@ class _LateFn(beam.DoFn):
             place = tuple(row[name] for name in PLACE)
             errors.append(RowError(LATE, message, row[EVENT_MS], orjson.dumps(row), place))
         yield error_rows(errors, self._pump, self._clock.now_ms())
+
+
+class RefusedRows(beam.DoFn):
+    """FailedRecord -> a row of the error stream: what an output's Kinesis stream would never take (B1).
+
+    Args:
+        stream: whose row it is.
+        clock: for ERROR_TIME.
+    """
+
+    def __init__(self, stream: str, clock: Clock | None = None) -> None:
+        self._stream = stream
+        self._clock = clock or SystemClock()
+
+    def process(self, failed: FailedRecord) -> Iterator[pa.RecordBatch]:
+        message = f"the output of {self._stream} refuses the row: {failed.error_code}: {failed.error_message}"
+        error = RowError(OUTPUT_REFUSED, message, None, failed.record.data, (failed.record.partition_key, "", 0))
+        yield error_rows([error], "", self._clock.now_ms())
 
 
 class OutputRecords:
