@@ -59,6 +59,7 @@ def draw(pipeline: beam.Pipeline, until: Any, folder: Path, invoker: Callable[[s
     keep({READ: counts}, (READ,), folder)
     outputs = pages | "Score" >> ScorePages(LAYOUT, WINDOWING, SCORING, LATENESS, tells_of_order=True)
     keep(outputs, (RESULTS, LATE, BAD, ORDERED), folder)
+    # A result that Kinesis would never take is in `failed`, which nothing reads: `stream_problems` finds it missing.
     outputs[RESULTS] | "ToKinesis" >> ResultsToKinesis(SCORES)
     alarms = outputs[RESULTS] | "Anomalies" >> beam.FlatMap(rows_where, ANOMALY).with_output_types(pa.RecordBatch)
     alarms | "ToFunction" >> ResultsToFunction(Witnessed(invoker(FUNCTION_ARN), folder), APPLICATION_ARN)

@@ -52,6 +52,7 @@ def draw(pipeline: beam.Pipeline, until: Any, folder: Path, invoker: Callable[[s
     outputs = pages | "Hotspots" >> ScorePages(LAYOUT, scoring=SCORING, lateness=LATENESS, tells_of_order=True)
     keep(outputs, OUTPUTS, folder)
     # All results are of one series, and each has its time: they need not go one by one.
+    # One that Kinesis would never take is in `failed`, which nothing reads: `stream_problems` finds it missing.
     outputs[RESULTS] | "ToKinesis" >> ResultsToKinesis(FOUND, ordered=False)
     stands = outputs[RESULTS] | "New" >> beam.FlatMap(rows_where, NEW_HOTSPOT).with_output_types(pa.RecordBatch)
     stands | "ToFunction" >> ResultsToFunction(Witnessed(invoker(FUNCTION_ARN), folder), APPLICATION_ARN)
