@@ -397,3 +397,20 @@ def test_c11_c12_c13_a_function_with_two_columns_of_one_name_is_refused(call, na
     assert f"has two columns {name}" in said
     assert "AS" in said
     assert "Line 4: " in said or "Line 3: " in said
+
+
+@pytest.mark.parametrize(
+    ("select", "message"),
+    [
+        ("ABS(STEP(at BY INTERVAL '1' SECOND)) {S}", "`ABS(STEP(at, INTERVAL '1' SECOND))` needs a number"),
+        ("price {S} WHERE STEP(at BY INTERVAL '1' SECOND)", "`STEP(at, INTERVAL '1' SECOND)` is no condition"),
+        ("MAX(STEP(at BY INTERVAL '1' SECOND)) {S}", "`MAX(STEP(at, INTERVAL '1' SECOND))` is of no window"),
+        ("CURSOR(SELECT STREAM price {S}) {S}", "CURSOR, in `CURSOR(SELECT"),
+        (
+            "* FROM TABLE(RANDOM_CUT_FOREST(CURSOR(SELECT STREAM price {S}), CURSOR(SELECT STREAM price {S})))",
+            "a param",
+        ),
+    ],
+)
+def test_what_is_refused_is_quoted_with_step_and_cursor_in_it(select, message):
+    assert f"Line 3: {message}" in refused_query("SELECT STREAM " + select.replace("{S}", SOURCE))

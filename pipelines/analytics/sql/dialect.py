@@ -22,13 +22,13 @@ class CreatePump(exp.Expression):
     arg_types = {"this": True, "target": True, "columns": False, "expression": True}
 
 
-class Step(exp.Expression):
+class Step(exp.Expression, exp.Func):
     """STEP(this BY expression): a time, rounded down to a multiple of an interval (C8)."""
 
     arg_types = {"this": True, "expression": True}
 
 
-class Cursor(exp.Expression):
+class Cursor(exp.Expression, exp.Func):
     """CURSOR(this): a query as the argument of a function (C11)."""
 
     arg_types = {"this": True}
