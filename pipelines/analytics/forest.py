@@ -59,7 +59,7 @@ class RandomCutForest:
             vector: the record's values in the order of the options' columns.
 
         Returns:
-            The mean over the trees; 0.0 for each of the first subSampleSize records (C11).
+            The mean over the trees; 0.0 while it learns (C11), see `ForestOptions.learning_records`.
 
         Raises:
             InvalidDataError: not one finite number a column; the forest is as it was before.

@@ -37,7 +37,7 @@ class Score:
     """What one value is.
 
     Attributes:
-        score: 0.0 for each of the first subSampleSize values (C11).
+        score: 0.0 while it learns (C11), see `ForestOptions.learning_records`.
         episode: the score if it is above all of the series' last tenth, else 0.0.
     """
 
