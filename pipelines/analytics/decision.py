@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipelines.analytics.episode import Episodes
 from pipelines.analytics.forests import ANOMALY_SCORE
+from pipelines.analytics.parts import join, split
 from pipelines.analytics.state import Scorer, Scoring
 from pipelines.runtime.errors import ConfigurationError
 
@@ -22,7 +23,6 @@ THRESHOLD: Final = "threshold"
 FIELDS: Final = (pa.field(THRESHOLD, pa.float64()), pa.field(ANOMALY, pa.bool_(), nullable=False))
 
 _HEAD: Final = struct.Struct("<qdd")
-_LENGTHS: Final = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +112,8 @@ class Decided:
         return DecidedScorer(self.scoring.start(series), Decider(self.decision))
 
     def restore(self, series: str, snapshot: bytes) -> "DecidedScorer":
-        (size,) = _LENGTHS.unpack_from(snapshot)
-        begin = _LENGTHS.size
-        decider = Decider.unpack(snapshot[begin : begin + size], self.decision)
-        return DecidedScorer(self.scoring.restore(series, snapshot[begin + size :]), decider)
+        decider, scorer = split(snapshot, 2)
+        return DecidedScorer(self.scoring.restore(series, scorer), Decider.unpack(decider, self.decision))
 
 
 class DecidedScorer:
@@ -136,5 +134,4 @@ class DecidedScorer:
         return scored
 
     def snapshot(self) -> bytes:
-        decider = self._decider.pack()
-        return _LENGTHS.pack(len(decider)) + decider + self._scorer.snapshot()
+        return join(self._decider.pack(), self._scorer.snapshot())

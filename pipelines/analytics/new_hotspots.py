@@ -4,7 +4,6 @@ HOTSPOTS tells of a hotspot again with every record that lies in it (C13), each 
 and go. Who is to be called once needs to know which of them are the same.
 """
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,12 +14,12 @@ import orjson
 import pyarrow as pa
 
 from pipelines.analytics.hotspots import HOTSPOTS_RESULT, Hotspots, HotspotScorer
+from pipelines.analytics.parts import join, split
 
 NEW_HOTSPOT: Final = "NEW_HOTSPOT"
 """Whether the record is the first in a hotspot."""
 
 _FIELD: Final = pa.field(NEW_HOTSPOT, pa.bool_(), nullable=False)
-_LENGTH: Final = struct.Struct("<I")
 
 Bounds = tuple[Sequence[float], Sequence[float]]
 """The least and the largest value of each column."""
@@ -96,10 +95,9 @@ class NewHotspots:
         return NewHotspotScorer(self.hotspots.start(series), Appearances(self.hotspots.options.window_size))
 
     def restore(self, series: str, snapshot: bytes) -> "NewHotspotScorer":
-        (size,) = _LENGTH.unpack_from(snapshot)
-        end = _LENGTH.size + size
-        known = Appearances.unpack(snapshot[_LENGTH.size : end], self.hotspots.options.window_size)
-        return NewHotspotScorer(self.hotspots.restore(series, snapshot[end:]), known)
+        known, scorer = split(snapshot, 2)
+        appearances = Appearances.unpack(known, self.hotspots.options.window_size)
+        return NewHotspotScorer(self.hotspots.restore(series, scorer), appearances)
 
 
 class NewHotspotScorer:
@@ -116,8 +114,7 @@ class NewHotspotScorer:
         return scored.append_column(_FIELD, told)
 
     def snapshot(self) -> bytes:
-        known = self._appearances.pack()
-        return _LENGTH.pack(len(known)) + known + self._scorer.snapshot()
+        return join(self._appearances.pack(), self._scorer.snapshot())
 
 
 def _around(text: str) -> list[Bounds]:

@@ -14,6 +14,7 @@ from pipelines.analytics.episode import Episodes
 from pipelines.analytics.forest import RandomCutForest
 from pipelines.analytics.forests import ANOMALY_SCORE
 from pipelines.analytics.options import ForestOptions
+from pipelines.analytics.parts import join, split
 from pipelines.analytics.rows import EVENT_MS
 from pipelines.analytics.season import Season
 from pipelines.runtime.errors import ConfigurationError, InvalidDataError
@@ -29,7 +30,6 @@ FIELDS: Final = (
 )
 THRESHOLD: Final = 3.2
 """The round number nearest to the threshold under which the shared half of NAB scores best."""
-_LENGTHS: Final = struct.Struct("<IIII")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class SeriesScorer:
         """Everything it is, about 1 MB with 100 trees. See `restore`."""
         parts = [part.pack() for part in (self._season, self._episodes)]
         parts += [forest.snapshot() for forest in (self._values, self._strays)]
-        return _LENGTHS.pack(*map(len, parts)) + b"".join(parts)
+        return join(*parts)
 
     @classmethod
     def restore(cls, snapshot: bytes, options: ForestOptions) -> "SeriesScorer":
@@ -97,15 +97,12 @@ class SeriesScorer:
         """
         scorer = cls(options)
         try:
-            lengths, at, parts = _LENGTHS.unpack_from(snapshot), _LENGTHS.size, []
-            for length in lengths:
-                parts.append(snapshot[at : at + length])
-                at += length
-            scorer._season, scorer._episodes = Season.unpack(parts[0]), Episodes.unpack(parts[1])
+            season, episodes, *forests = split(snapshot, 4)
+            scorer._season, scorer._episodes = Season.unpack(season), Episodes.unpack(episodes)
         except struct.error as error:
             message = "the bytes are no snapshot of a series"
             raise InvalidDataError(message, "start the series without the old state") from error
-        scorer._values, scorer._strays = (RandomCutForest.restore(part, options) for part in parts[2:])
+        scorer._values, scorer._strays = (RandomCutForest.restore(part, options) for part in forests)
         return scorer
 
 

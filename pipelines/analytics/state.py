@@ -14,11 +14,12 @@ from pipelines.analytics import open_windows
 from pipelines.analytics.journal import Entry
 from pipelines.analytics.open_windows import Windows
 from pipelines.analytics.order import Released
+from pipelines.analytics.parts import join, split
 from pipelines.analytics.rows import EVENT_MS
 from pipelines.analytics.windows import Windowing
 from pipelines.kinesis.page import decode_batch, encode_batch
 
-_HEAD: Final = struct.Struct(">qqq")
+_MARK: Final = struct.Struct(">q")
 
 
 class Scorer(Protocol):
@@ -114,18 +115,17 @@ class SeriesState:
     def pack(self) -> bytes:
         """All of it but what waits, which is kept beside."""
         parts = (self.released.pack(), encode_batch(self.windows.pack()), self.scorer.snapshot())
-        return _HEAD.pack(self.released.mark_ms, *map(len, parts[:2])) + b"".join(parts)
+        return _MARK.pack(self.released.mark_ms) + join(*parts)
 
     @classmethod
     def unpack(cls, series: str, packed: bytes, windowing: Windowing, scoring: Scoring) -> "SeriesState":
         """The inverse of `pack`."""
-        mark_ms, released, windows = _HEAD.unpack_from(packed)
-        begin = _HEAD.size
-        ends = (begin + released, begin + released + windows)
+        (mark_ms,) = _MARK.unpack_from(packed)
+        released, windows, scorer = split(packed[_MARK.size :], 3)
         return cls(
-            Released.unpack(mark_ms, packed[begin : ends[0]]),
-            open_windows.restore(windowing, decode_batch(packed[ends[0] : ends[1]])),
-            scoring.restore(series, packed[ends[1] :]),
+            Released.unpack(mark_ms, released),
+            open_windows.restore(windowing, decode_batch(windows)),
+            scoring.restore(series, scorer),
         )
 
 
