@@ -185,8 +185,8 @@ def test_windows_have_the_rows_that_their_definitions_say(data, window):
         assert math.isclose(row[5], other[5], rel_tol=1e-9, abs_tol=1e-6)
 
 
-@given(data=ordered, window=st.sampled_from(WINDOWS), cuts=st.sets(st.integers(0, 81)), restored=st.booleans())
-def test_every_cut_into_batches_and_every_restart_gives_the_same_bits(data, window, cuts, restored):
+def whole_and_parts(data, window, cuts, restored):
+    """The results of all rows at once, and of the same rows cut at these marks, with or without a restart at each."""
     windowing = Windowing(window, ALL)
     times, values = [time for time, _ in data], [value for _, value in data]
     whole = open_windows.start(windowing).feed("s", rows(times, values), 1000)
@@ -197,6 +197,12 @@ def test_every_cut_into_batches_and_every_restart_gives_the_same_bits(data, wind
         parts.append(windows.feed("s", batch, end))
         if restored:
             windows = open_windows.restore(windowing, windows.pack())
+    return whole, parts
+
+
+@given(data=ordered, window=st.sampled_from(WINDOWS), cuts=st.sets(st.integers(0, 81)), restored=st.booleans())
+def test_every_cut_into_batches_and_every_restart_gives_the_same_bits(data, window, cuts, restored):
+    whole, parts = whole_and_parts(data, window, cuts, restored)
     assert pa.Table.from_batches(parts).combine_chunks().equals(pa.Table.from_batches([whole]))
 
 
@@ -218,16 +224,7 @@ def bits(batches):
     restored=st.booleans(),
 )
 def test_nan_infinity_and_both_zeros_give_the_same_bits_for_every_cut_and_every_restart(data, window, cuts, restored):
-    windowing = Windowing(window, ALL)
-    times, values = [time for time, _ in data], [value for _, value in data]
-    whole = open_windows.start(windowing).feed("s", rows(times, values), 1000)
-    windows, parts = open_windows.start(windowing), []
-    for begin, end in pairwise([-1, *sorted(cuts), 1000]):
-        part = [n for n, time in enumerate(times) if begin <= time < end]
-        batch = rows([times[n] for n in part], [values[n] for n in part]) if part else None
-        parts.append(windows.feed("s", batch, end))
-        if restored:
-            windows = open_windows.restore(windowing, windows.pack())
+    whole, parts = whole_and_parts(data, window, cuts, restored)
     assert bits(parts) == bits([whole])
 
 

@@ -14,7 +14,7 @@ from pipelines.analytics.sql import types
 from pipelines.analytics.sql.compile import BASE, Scope
 from pipelines.analytics.sql.dialect import Cursor
 from pipelines.analytics.sql.expression import Column, Expression, Number, Renamed, Required
-from pipelines.analytics.sql.parse import Field
+from pipelines.analytics.sql.parse import Field, named_again
 from pipelines.analytics.sql.query import Query, Score, carried_fields, carrying, restored
 from pipelines.analytics.sql.refusals import unsupported_node, wrong
 from pipelines.analytics.sql.steps import Derive, fields_of
@@ -66,11 +66,11 @@ def plan_function(node: exp.Expr, select: Callable[[exp.Select], Query]) -> Quer
         raise wrong(inner, f"{name} takes a cursor first.", f"write {name}(CURSOR(SELECT STREAM ...), ...)")
     query = select(cursor.this)
     columns = _columns(inner, query.fields)
-    result = [field.name for field in (*query.fields, *_RESULTS[name])]
-    twice = next((each for at, each in enumerate(result) if each in result[:at]), None)
-    if twice is not None:
+    result = (*query.fields, *_RESULTS[name])
+    again = named_again(result)
+    if again is not None:
         fix = "write AS and a name of its own behind each column of the cursor"
-        raise wrong(cursor, f"what {name} gives has two columns {twice}.", fix)
+        raise wrong(cursor, f"what {name} gives has two columns {result[again].name}.", fix)
     if len(given) > len(_PARAMETERS[name]):
         raise wrong(inner, f"{name} takes {', '.join(_PARAMETERS[name])}.", f"leave {len(given)} parameters out")
     parameters = dict(zip(_PARAMETERS[name], map(_value, given), strict=False))

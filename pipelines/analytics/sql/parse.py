@@ -1,5 +1,6 @@
 """Application code as statements: CREATE STREAM and CREATE PUMP, and an error with its line for anything else. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -78,14 +79,19 @@ def parse(code: str) -> list[Statement]:
     return [_statement(node) for node in found if node is not None and not isinstance(node, exp.Semicolon)]
 
 
+def named_again(fields: Sequence[Field]) -> int | None:
+    """Where the first column stands that is called like one before it; None where each has a name of its own."""
+    names = [field.name for field in fields]
+    return next((at for at, name in enumerate(names) if name in names[:at]), None)
+
+
 def _statement(node: exp.Expr) -> Statement:
     if isinstance(node, CreateStream):
         fields = tuple(map(_field, node.expressions))
-        found = [field.name for field in fields]
-        for at, name in enumerate(found):
-            if name in found[:at]:
-                message = f"the stream {name_of(node.this)} has two columns {name}."
-                raise wrong(node.expressions[at], message, "call one of them otherwise")
+        again = named_again(fields)
+        if again is not None:
+            message = f"the stream {name_of(node.this)} has two columns {fields[again].name}."
+            raise wrong(node.expressions[again], message, "call one of them otherwise")
         return StreamStatement(name_of(node.this), fields, node)
     if isinstance(node, CreatePump):
         columns = node.args.get("columns")

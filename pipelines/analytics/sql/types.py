@@ -16,6 +16,7 @@ import pyarrow as pa
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from pipelines.analytics.rows import LATEST_MS
 from pipelines.analytics.sql.dialect import KinesisAnalytics
 from pipelines.runtime.errors import ConfigurationError
 
@@ -48,7 +49,7 @@ _ARROW: Final = {
     Kind.TIME: pa.int64(),
     Kind.TRUTH: pa.bool_(),
 }
-TIMES_MS: Final = (-62_135_596_800_000, 253_402_300_799_999)
+TIMES_MS: Final = (-62_135_596_800_000, LATEST_MS)
 """The years 1 to 9999."""
 _NUMBER: Final = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _SIZE_DIGITS: Final = 9
