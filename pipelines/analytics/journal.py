@@ -19,7 +19,7 @@ from pipelines.kinesis.page import decode_batch, encode_batch
 LONGEST_ROWS: Final = 1_024
 """Of so many rows, a snapshot takes the place of a journal: scoring them again takes about 0.2 s."""
 LONGEST_BYTES: Final = 32 * 1024
-"""A journal has no more: of a series with a forest, snapshot and journal are at most 1.2 MB."""
+"""A journal has no more, a few hundredths of a forest's snapshot."""
 
 _ENTRY: Final = struct.Struct(">QqII")  # number, mark, bytes of digests, bytes of the sample
 _RAW: Final = -15
